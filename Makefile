@@ -1,0 +1,59 @@
+# Everything a newcomer needs: Python 3.11 or newer, and make. `make demo` first, then `make test`.
+# PYTHON=/path/to/python3.12 chooses the interpreter that .venv is made with.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench
+
+help:
+	@echo 'make demo      draw a small world, fit, label, serve, and write demo/report.html (about five minutes)'
+	@echo 'make test      check, then the tests'
+	@echo 'make test-all  check, then all tests, the slow ones too'
+	@echo 'make check     ruff, ruff format --check, mypy, import-linter'
+	@echo 'make format    let ruff put the code in order'
+	@echo 'make bench     run the benchmarks in tests/benchmarks'
+
+demo: $(STAMP)
+	@echo '==> demo: draws a world in ./demo, then add, fit, label, serve, report'
+	$(PY) -m cluster demo
+
+test: check
+	@echo '==> tests'
+	$(PY) -m pytest
+
+test-all: check
+	@echo '==> all tests, the slow ones too'
+	$(PY) -m pytest -m ''
+
+check: $(STAMP)
+	@echo '==> lint, format, types, imports'
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+bench: $(STAMP)
+	@echo '==> benchmarks'
+	@set -e; for bench in tests/benchmarks/*.py; do echo "==> $$bench"; $(PY) "$$bench"; done
+
+$(PY):
+	@set -e; for python in $(CANDIDATES); do \
+	  if command -v "$$python" >/dev/null 2>&1 && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "==> making $(VENV) with $$($$python --version) ($$(command -v $$python))"; \
+	    "$$python" -m venv $(VENV); exit 0; \
+	  fi; \
+	done; \
+	echo 'error: found no Python 3.11 or newer (tried: $(CANDIDATES)); install one, or say make PYTHON=/path/to/python' >&2; exit 1
+
+$(STAMP): pyproject.toml | $(PY)
+	@echo '==> installing into $(VENV) (first time: some minutes; torch and ray are large)'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
