@@ -1,0 +1,162 @@
+"""Every named error of the system. The message says which thing, what was found, and what was needed.
+
+`services` maps these to HTTP statuses and `cluster.cli` to exit codes, each in one table.
+"""
+
+__all__ = [
+    "AlreadyExists",
+    "BadAnnotation",
+    "BadBackbone",
+    "BadInput",
+    "BadPicture",
+    "BadRecipe",
+    "BadRequest",
+    "BadShardId",
+    "BadVideo",
+    "CorruptModel",
+    "DuplicateShard",
+    "EmptyRequest",
+    "FitDiverged",
+    "HostUnavailable",
+    "MicroModelError",
+    "MissingExtra",
+    "MissingObject",
+    "NotCoco",
+    "NothingToLearn",
+    "StoreFull",
+    "StoreUnusable",
+    "TimedOut",
+    "TooLarge",
+    "UnknownClass",
+    "UnknownFrame",
+    "UnknownModel",
+    "UnknownOntology",
+    "UnknownShard",
+    "UnsupportedInput",
+    "UnsupportedMediaType",
+    "WrongShape",
+]
+
+
+class MicroModelError(Exception):
+    """Base of every error this system raises on purpose; its text fits on one line."""
+
+
+class BadInput(MicroModelError):
+    """Something a user handed in cannot be used; exit code 2 or a row in the failures table."""
+
+
+class UnsupportedInput(BadInput):
+    """A file whose kind is not one of: video, folder of pictures, picture or GeoTIFF scene."""
+
+
+class BadVideo(BadInput):
+    """A file that should be a video is empty, truncated, has no pictures, or changes size midway."""
+
+
+class BadPicture(BadInput):
+    """A picture that cannot be decoded."""
+
+
+class NotCoco(BadInput):
+    """A labels file that is not JSON, or is JSON but not COCO."""
+
+
+class BadAnnotation(BadInput):
+    """A box, mask or keypoint that is impossible: NaN, no area, or outside its picture."""
+
+
+class UnknownFrame(BadInput):
+    """A label or request names a frame that its shard does not have."""
+
+
+class UnknownClass(BadInput):
+    """A label names a category that its ontology does not have."""
+
+
+class BadShardId(BadInput):
+    """A shard id with characters that cannot be part of a path or URL."""
+
+
+class DuplicateShard(BadInput):
+    """Two different sources claim the same shard id."""
+
+
+class BadRecipe(BadInput):
+    """A recipe name that does not exist, or values that contradict each other."""
+
+
+class BadBackbone(BadInput):
+    """A backbone name torchvision does not have, or weights that do not fit it or cannot be read."""
+
+
+class MissingExtra(BadInput):
+    """An optional dependency is needed; names the extra to install."""
+
+
+class NothingToLearn(BadInput):
+    """A shard has no human or imported annotation to fit on."""
+
+
+class WrongShape(MicroModelError):
+    """Arrays handed to a record disagree with one another."""
+
+
+class FitDiverged(MicroModelError):
+    """The loss of one micro-model became NaN or infinite."""
+
+
+class UnknownShard(BadInput):
+    """The store has no shard of that id."""
+
+
+class UnknownOntology(BadInput):
+    """The store has no ontology of that name."""
+
+
+class UnknownModel(MicroModelError):
+    """The registry has no such micro-model or generation."""
+
+
+class StoreUnusable(BadInput):
+    """The root is not a store of ours, is of a newer schema, or its server ignores preconditions."""
+
+
+class StoreFull(MicroModelError):
+    """The disk or quota is exhausted; nothing was committed."""
+
+
+class AlreadyExists(MicroModelError):
+    """An exclusive create found the key taken; somebody else committed first."""
+
+
+class BadRequest(BadInput):
+    """The body or parameters of a request cannot be understood: not JSON, not base64, not multipart, contradictory."""
+
+
+class EmptyRequest(BadRequest):
+    """A request that carries no picture."""
+
+
+class TooLarge(BadRequest):
+    """A request with more bytes, pixels or pictures than the service accepts; says the limit."""
+
+
+class UnsupportedMediaType(BadRequest):
+    """A request whose body is neither image/*, multipart/form-data nor application/json."""
+
+
+class HostUnavailable(MicroModelError):
+    """No host can answer now: starting, gone, or its queue is full; worth trying again."""
+
+
+class TimedOut(MicroModelError):
+    """A host did not answer within the time allowed."""
+
+
+class CorruptModel(MicroModelError):
+    """Published weights that are damaged or are not the ones their card describes."""
+
+
+class MissingObject(MicroModelError):
+    """The store has no object of that key."""

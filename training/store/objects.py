@@ -1,0 +1,81 @@
+"""The few operations every store is made of, on a local directory or behind a URL."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from training.store.local import LocalObjects
+from training.store.remote import FsspecObjects
+
+__all__ = ["FsspecObjects", "LocalObjects", "ObjectStore", "open_objects", "read_each"]
+
+_NUM_READERS = 16
+
+
+class ObjectStore(Protocol):
+    """Whole objects under '/'-separated keys; a prefix is '' or ends in '/'.
+
+    All methods raise StoreUnusable when the root cannot be reached, read or written.
+    """
+
+    url: str
+
+    def create(self, key: str, data: bytes) -> None:
+        """Commit `data` under a free key, whole or not at all.
+
+        Raises:
+            AlreadyExists: the key is taken; it keeps what it has.
+            StoreFull: no room; nothing is visible and nothing is left behind.
+        """
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Replace the object at once, whole or not at all; for data that is the same whoever writes it.
+
+        Raises:
+            StoreFull: no room; the key keeps what it had.
+        """
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Raises MissingObject when there is no such key."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def keys(self, prefix: str) -> list[str]:
+        """All keys below `prefix`, at any depth, sorted; reads no object."""
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """Names directly below `prefix`, sorted, folders with a trailing '/'; reads no object."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Forget the key; an absent one is no error."""
+        ...
+
+
+def open_objects(url: str) -> ObjectStore:
+    """Objects below a local path, a file:// URL, or any URL fsspec knows.
+
+    Raises:
+        StoreUnusable: the server cannot be reached, or ignores preconditions (tried here: a second create must fail).
+        MissingExtra: the protocol's package is not installed.
+    """
+    if url.startswith("file://"):
+        return LocalObjects(Path(url.removeprefix("file://")))
+    if "://" not in url:
+        return LocalObjects(Path(url).expanduser())
+    objects = FsspecObjects(url)
+    objects.check_exclusive()
+    return objects
+
+
+def read_each(objects: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:
+    """Read many small objects, several at a time, in the order given."""
+    if not keys:
+        return
+    with ThreadPoolExecutor(min(_NUM_READERS, len(keys))) as readers:
+        yield from readers.map(objects.read, keys)

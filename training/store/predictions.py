@@ -1,0 +1,107 @@
+"""Machine labels: one deterministically named Parquet object for each clip of a shard."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from training.data.annotations import ANNOTATION_SCHEMA, FrameLabels, labels_from_table, labels_to_table
+from training.data.identifiers import check_identifier
+from training.errors import BadInput, UnknownFrame
+from training.store.objects import ObjectStore, read_each
+
+__all__ = ["PREDICTION_SCHEMA", "Predictions"]
+
+# A frame that could not be read is one row of level 'error' that says why.
+PREDICTION_SCHEMA = ANNOTATION_SCHEMA.append(pa.field("error", pa.string()))
+
+_PART = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
+
+
+class Predictions:
+    """The machine labels of one store; writing the same clip again gives the same object."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    def write(
+        self,
+        shard_id: str,
+        ontology: str,
+        generation: int,
+        start: int,
+        stop: int,
+        labels: Sequence[FrameLabels],
+        errors: Mapping[int, str] | None = None,
+    ) -> str:
+        """Write what one generation says about frames start..stop-1; returns the key.
+
+        Every frame of the clip must be in `labels` or in `errors` (frame index to reason), none in both.
+
+        Raises:
+            UnknownFrame: a frame outside the clip or of another shard, or one of the clip that is missing or said twice.
+            StoreFull: no room; an earlier object of the clip stays.
+        """
+        errors = errors or {}
+        _check_clip(shard_id, start, stop, labels, errors)
+        key = f"{_folder(shard_id, ontology, generation)}{start:08d}-{stop:08d}.parquet"
+        buffer = io.BytesIO()
+        pq.write_table(_table(shard_id, labels, errors), buffer, compression="zstd")
+        self._objects.put(key, buffer.getvalue())
+        return key
+
+    def done(self, shard_id: str, ontology: str, generation: int) -> list[tuple[int, int]]:
+        """Clips written so far, as (start, stop) in order; reads no object."""
+        return [clip for clip, _ in self._parts(shard_id, ontology, generation)]
+
+    def read(self, shard_id: str, ontology: str, generation: int) -> tuple[list[FrameLabels], dict[int, str]]:
+        """All labels by frame, and the frames that could not be read with the reason."""
+        labels: dict[int, FrameLabels] = {}
+        errors: dict[int, str] = {}
+        keys = [key for _, key in self._parts(shard_id, ontology, generation)]
+        for data in read_each(self._objects, keys):
+            table = pq.read_table(io.BytesIO(data), schema=PREDICTION_SCHEMA)
+            failed = pa.compute.equal(table["level"], "error")
+            for row in table.filter(failed).to_pylist():
+                errors[row["frame_index"]] = row["error"]
+            labels.update((frame.frame_index, frame) for frame in labels_from_table(table.filter(pa.compute.invert(failed))))
+        return [labels[index] for index in sorted(labels)], {
+            index: errors[index] for index in sorted(errors) if index not in labels
+        }
+
+    def _parts(self, shard_id: str, ontology: str, generation: int) -> list[tuple[tuple[int, int], str]]:
+        folder = _folder(shard_id, ontology, generation)
+        found = ((_PART.fullmatch(name), folder + name) for name in self._objects.children(folder))
+        return sorted(((int(match[1]), int(match[2])), key) for match, key in found if match)
+
+
+def _folder(shard_id: str, ontology: str, generation: int) -> str:
+    check_identifier(shard_id, "shard id")
+    check_identifier(ontology, "ontology name")
+    return f"predictions/{ontology}/shard_id={shard_id}/gen-{generation:04d}/"
+
+
+def _table(shard_id: str, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> pa.Table:
+    said = labels_to_table(labels)
+    said = said.append_column(PREDICTION_SCHEMA.field("error"), pa.nulls(said.num_rows, pa.string()))
+    rows = [
+        {"shard_id": shard_id, "frame_index": index, "level": "error", "error": reason}
+        for index, reason in sorted(errors.items())
+    ]
+    return pa.concat_tables([said, pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)]).sort_by("frame_index")
+
+
+def _check_clip(shard_id: str, start: int, stop: int, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> None:
+    if not 0 <= start < stop:
+        raise BadInput(f"{shard_id}: clip {start}..{stop}, needed 0 <= start < stop")
+    for frame in labels:
+        if frame.shard_id != shard_id:
+            raise UnknownFrame(f"{shard_id} clip {start}..{stop}: labels of shard {frame.shard_id}")
+    said = sorted([*(frame.frame_index for frame in labels), *errors])
+    if said != list(range(start, stop)):
+        odd = sorted(set(said) ^ set(range(start, stop))) or [index for index in said if said.count(index) > 1]
+        raise UnknownFrame(
+            f"{shard_id} clip {start}..{stop}: frame {odd[0]} is outside, missing or said twice; needed each frame once"
+        )

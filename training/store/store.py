@@ -1,0 +1,219 @@
+"""One root URL that holds the shards, ontologies, annotations, models and predictions of one project."""
+
+import io
+from collections.abc import Sequence
+
+import pyarrow.parquet as pq
+
+from training.data.annotations import FrameLabels, labels_from_table, labels_to_table
+from training.data.identifiers import check_identifier
+from training.data.ontology import Ontology
+from training.data.shards import Shard
+from training.errors import (
+    AlreadyExists,
+    BadAnnotation,
+    BadInput,
+    DuplicateShard,
+    MissingObject,
+    StoreUnusable,
+    UnknownClass,
+    UnknownFrame,
+    UnknownOntology,
+    UnknownShard,
+)
+from training.store.documents import from_json_bytes, to_json_bytes
+from training.store.local import LocalObjects
+from training.store.objects import ObjectStore, open_objects, read_each
+from training.store.predictions import Predictions
+from training.store.registry import Registry
+
+__all__ = ["KIND", "SCHEMA", "Store"]
+
+KIND = "micromodels-store"
+SCHEMA = 1
+_MANIFEST = "store.json"
+
+
+class Store:
+    """A store that was opened or created; holds no connection and no cache.
+
+    url: absolute path or URL of the root.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self.objects = objects
+        self.url = objects.url
+        self.registry = Registry(objects)
+        self.predictions = Predictions(objects)
+
+    @classmethod
+    def create(cls, url: str) -> "Store":
+        """Make an empty store, or open the one that is there.
+
+        Raises:
+            StoreUnusable: the place holds something else, or cannot be written.
+        """
+        objects = open_objects(url)
+        if not objects.exists(_MANIFEST):
+            found = objects.children("")
+            if found and not objects.exists(_MANIFEST):
+                some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+                raise StoreUnusable(f"{objects.url}: holds {some} and no {_MANIFEST}, needed an empty place or one of our stores")
+            try:
+                objects.create(_MANIFEST, to_json_bytes({"schema": SCHEMA, "kind": KIND}, _MANIFEST))
+            except AlreadyExists:  # another process made it just now: checked like any other
+                pass
+        return cls._checked(objects)
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """Open a store that exists.
+
+        Raises:
+            StoreUnusable: nothing there, not a store of ours, or of a newer schema.
+        """
+        objects = open_objects(url)
+        if isinstance(objects, LocalObjects):
+            objects.sweep()
+        return cls._checked(objects)
+
+    def add_shard(self, shard: Shard) -> None:
+        """Remember a shard; adding the same one again changes nothing.
+
+        Raises:
+            DuplicateShard: the id belongs to another source; says what differs.
+        """
+        data = to_json_bytes(shard.to_json(), shard.shard_id)
+        try:
+            self.objects.create(f"shards/{shard.shard_id}.json", data)
+        except AlreadyExists as error:
+            there = self.shard(shard.shard_id)
+            if there != shard:
+                old, new = there.to_json(), shard.to_json()
+                name = next(name for name in new if old[name] != new[name])
+                raise DuplicateShard(
+                    f"{shard.shard_id}: {shard.uri} has {name} {new[name]!r}, the store has {old[name]!r} from {there.uri};"
+                    " needed another shard id"
+                ) from error
+
+    def shard(self, shard_id: str) -> Shard:
+        """Raises UnknownShard when the store has no such shard."""
+        key = f"shards/{check_identifier(shard_id, 'shard id')}.json"
+        try:
+            return Shard.from_json(from_json_bytes(self.objects.read(key), key))
+        except MissingObject as error:
+            raise UnknownShard(f"{shard_id}: no such shard in {self.url}") from error
+
+    def shard_ids(self) -> list[str]:
+        """Ids of all shards, sorted; reads none of them."""
+        return [name.removesuffix(".json") for name in self.objects.children("shards/") if name.endswith(".json")]
+
+    def shards(self) -> list[Shard]:
+        keys = [f"shards/{shard_id}.json" for shard_id in self.shard_ids()]
+        read = zip(keys, read_each(self.objects, keys), strict=True)
+        return [Shard.from_json(from_json_bytes(data, key)) for key, data in read]
+
+    def add_ontology(self, ontology: Ontology) -> None:
+        """Remember an ontology; adding the same one again changes nothing.
+
+        Raises:
+            BadInput: the name already means something else.
+        """
+        data = to_json_bytes(ontology.to_json(), ontology.name)
+        try:
+            self.objects.create(f"ontologies/{ontology.name}.json", data)
+        except AlreadyExists as error:
+            there = self.ontology(ontology.name)
+            if there != ontology:
+                raise BadInput(
+                    f"ontology {ontology.name}: found {ontology.task} of {', '.join(ontology.classes)}, the store has {there.task} of"
+                    f" {', '.join(there.classes)}; needed another name"
+                ) from error
+
+    def ontology(self, name: str) -> Ontology:
+        """Raises UnknownOntology when the store has no such ontology."""
+        key = f"ontologies/{check_identifier(name, 'ontology name')}.json"
+        try:
+            return Ontology.from_json(from_json_bytes(self.objects.read(key), key))
+        except MissingObject as error:
+            there = ", ".join(ontology.name for ontology in self.ontologies())
+            raise UnknownOntology(f"{name}: no such ontology in {self.url}, it has {there or 'none'}") from error
+
+    def ontologies(self) -> list[Ontology]:
+        keys = [key for key in self.objects.keys("ontologies/") if key.endswith(".json")]
+        read = zip(keys, read_each(self.objects, keys), strict=True)
+        return [Ontology.from_json(from_json_bytes(data, key)) for key, data in read]
+
+    def annotate(self, shard_id: str, ontology_name: str, labels: Sequence[FrameLabels]) -> int:
+        """Append one immutable part of annotations; a frame in it replaces what was said about that frame. Returns the part's number.
+
+        Raises:
+            UnknownShard, UnknownOntology, UnknownFrame, UnknownClass, BadAnnotation, BadInput: nothing is written.
+        """
+        _check_labels(self.shard(shard_id), self.ontology(ontology_name), labels)
+        buffer = io.BytesIO()
+        pq.write_table(labels_to_table(labels), buffer, compression="zstd")
+        folder = f"annotations/{shard_id}/{ontology_name}/"
+        number = 1 + max(self._parts(folder), default=0)
+        while True:
+            try:
+                self.objects.create(f"{folder}{number:04d}.parquet", buffer.getvalue())
+                return number
+            except AlreadyExists:
+                number += 1
+
+    def labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
+        """What is said about every frame somebody looked at, by frame."""
+        folder = f"annotations/{check_identifier(shard_id, 'shard id')}/{check_identifier(ontology_name, 'ontology name')}/"
+        keys = [f"{folder}{number:04d}.parquet" for number in sorted(self._parts(folder))]
+        last: dict[int, FrameLabels] = {}
+        for data in read_each(self.objects, keys):
+            last.update((frame.frame_index, frame) for frame in labels_from_table(pq.read_table(io.BytesIO(data))))
+        return [last[index] for index in sorted(last)]
+
+    def labelled(self, shard_id: str) -> list[str]:
+        """Names of the ontologies this shard has annotations of; reads none of them."""
+        folder = f"annotations/{check_identifier(shard_id, 'shard id')}/"
+        parts = (key[len(folder) :].split("/") for key in self.objects.keys(folder) if key.endswith(".parquet"))
+        return sorted({names[0] for names in parts})
+
+    def _parts(self, folder: str) -> list[int]:
+        names = (name.removesuffix(".parquet") for name in self.objects.children(folder) if name.endswith(".parquet"))
+        return [int(name) for name in names if name.isdecimal()]
+
+    @classmethod
+    def _checked(cls, objects: ObjectStore) -> "Store":
+        try:
+            manifest = from_json_bytes(objects.read(_MANIFEST), f"{objects.url}/{_MANIFEST}")
+        except MissingObject as error:
+            raise StoreUnusable(f"{objects.url}: no {_MANIFEST}, needed a store (`add` makes one)") from error
+        if manifest.get("kind") != KIND:
+            raise StoreUnusable(f"{objects.url}: {_MANIFEST} says kind {manifest.get('kind')!r}, needed {KIND!r}")
+        schema = manifest.get("schema")
+        if schema != SCHEMA:
+            raise StoreUnusable(
+                f"{objects.url}: schema {schema!r}, needed {SCHEMA}; a newer store needs a newer version of this software"
+            )
+        return cls(objects)
+
+
+def _check_labels(shard: Shard, ontology: Ontology, labels: Sequence[FrameLabels]) -> None:
+    where = f"{shard.shard_id} {ontology.name}"
+    if not labels:
+        raise BadInput(f"{where}: no frames, needed at least one that somebody looked at")
+    seen: set[int] = set()
+    for frame in labels:
+        index = frame.frame_index
+        if frame.shard_id != shard.shard_id or not 0 <= index < shard.num_frames:
+            raise UnknownFrame(f"{where}: labels for frame {index} of {frame.shard_id}, needed 0..{shard.num_frames - 1}")
+        if index in seen:
+            raise BadInput(f"{where}: frame {index} comes twice, needed each frame once")
+        seen.add(index)
+        for annotation in frame.annotations:
+            if annotation.class_name not in ontology.classes:
+                raise UnknownClass(
+                    f"{where} frame {index}: class {annotation.class_name!r}, needed one of {', '.join(ontology.classes)}"
+                )
+            num_keypoints = len(annotation.keypoints_xyv or ()) // 3
+            if num_keypoints not in (0, len(ontology.keypoints)):
+                raise BadAnnotation(f"{where} frame {index}: {num_keypoints} keypoints, needed {len(ontology.keypoints)}")
