@@ -50,6 +50,7 @@ def draw_video(
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=_FPS, options={"crf": "18", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.thread_count = 1  # with more, the same pictures give other bytes each time
         for index, (picture_HW3, canvas) in enumerate(
             draw_frames(seed=seed, num_frames=num_frames, width=width, height=height, camera=CAMERAS[camera])
         ):
