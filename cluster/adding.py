@@ -1,0 +1,140 @@
+"""Put one source (video, folder of pictures, scene) with its labels into a store: everything is checked, then written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.data.coco import read_coco
+from training.data.folder import labelled_folder
+from training.data.sources import probe
+
+from training.data.annotations import FrameLabels, labels_hash
+from training.data.ontology import Ontology
+from training.data.shards import Shard
+from training.errors import BadInput
+from training.models.tasks import TASKS
+from training.store.store import Store
+
+__all__ = ["Added", "Source", "add_source", "find_sources"]
+
+_PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Something to add. shard_id: None to name it after its file; labels: a COCO file, or None."""
+
+    path: str
+    shard_id: str | None = None
+    labels: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.shard_id or self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """What came into the store.
+
+    imported: frames written, by ontology. kept: frames whose labels in the store differ and were not imported ones.
+    not_imported: tasks in the labels that this version cannot fit or that were not asked for.
+    clipped: boxes that stuck out of their picture by a pixel or less and were cut.
+    """
+
+    shard: Shard
+    imported: Mapping[str, int]
+    kept: int
+    not_imported: tuple[str, ...]
+    clipped: int
+
+    def to_json(self) -> dict[str, Any]:
+        shard = {"shard_id": self.shard.shard_id, "kind": self.shard.kind, "frames": self.shard.num_frames}
+        size = {"width": self.shard.width, "height": self.shard.height}
+        counts = {"imported": dict(self.imported), "kept": self.kept, "clipped": self.clipped}
+        return {**shard, **size, **counts, "not_imported": list(self.not_imported)}
+
+
+def find_sources(path: str) -> list[Source]:
+    """What `path` means: itself, or the sources of a folder of labelled data. Labels lie beside a source as NAME.coco.json.
+
+    Raises:
+        BadInput: a folder without anything that can be added.
+    """
+    if "://" not in path and Path(path).is_dir() and not _holds_pictures(Path(path)):
+        found = labelled_folder(path)
+        return [
+            Source(path=str(one.path), shard_id=one.shard_id, labels=None if one.labels is None else str(one.labels))
+            for one in found
+        ]
+    beside = Path(path).parent / f"{Path(path).stem if Path(path).is_file() else Path(path).name}.coco.json"
+    return [Source(path=path, labels=str(beside) if "://" not in path and beside.is_file() else None)]
+
+
+def add_source(store: Store, source: Source, *, task: str | None = None, ontology: str | None = None, tile: int = 512) -> Added:
+    """Add one shard and import its labels; adding it again changes nothing.
+
+    Args:
+        task: import only this one; all that can be fitted by default.
+        ontology: the name to import under; made from task and classes by default.
+    Raises:
+        BadInput, DuplicateShard, …: the source, its labels or the choice of task cannot be used; nothing is written.
+    """
+    shard = probe(source.path, shard_id=source.shard_id, tile=tile)
+    coco = None if source.labels is None else read_coco(source.labels, shard)
+    found: Mapping[str, tuple[Ontology, Sequence[FrameLabels]]] = {} if coco is None else {**coco.labels}
+    wanted = {name: said for name, said in found.items() if name in TASKS and task in (None, name)}
+    _check(source, found, wanted, task, ontology)
+    meant = [(replace(one, name=ontology) if ontology else one, frames) for one, frames in wanted.values()]
+    for one, _ in meant:
+        _check_name(store, one)
+    store.add_shard(shard)
+    imported, kept = {}, 0
+    for one, frames in meant:
+        store.add_ontology(one)
+        new, differing = _news(store.labels(shard.shard_id, one.name), frames)
+        if new:
+            store.annotate(shard.shard_id, one.name, new)
+        imported[one.name], kept = len(new), kept + differing
+    left = tuple(sorted(name for name in found if name not in wanted))
+    return Added(shard=shard, imported=imported, kept=kept, not_imported=left, clipped=0 if coco is None else coco.clipped)
+
+
+def _holds_pictures(directory: Path) -> bool:
+    """A folder of pictures is one shard; with a labels file, a video or a folder inside it holds several."""
+    inside = [one for one in directory.iterdir() if not one.name.startswith(".")]
+    return bool(inside) and all(one.is_file() and one.suffix.lower() in _PICTURES for one in inside)
+
+
+def _check(source: Source, found: Mapping[str, Any], wanted: Mapping[str, Any], task: str | None, ontology: str | None) -> None:
+    if task is not None and found and not wanted:
+        raise BadInput(f"{source.labels}: no {task} labels that can be fitted, found {', '.join(found)}")
+    if ontology is not None and len(wanted) > 1:
+        raise BadInput(f"{source.labels}: labels of {', '.join(wanted)}, needed --task to say which of them is {ontology}")
+
+
+def _check_name(store: Store, ontology: Ontology) -> None:
+    there = {one.name: one for one in store.ontologies()}.get(ontology.name, ontology)
+    if there != ontology:
+        raise BadInput(
+            f"ontology {ontology.name}: the store has it as {there.to_json()}, found {ontology.to_json()}; needed another name"
+        )
+
+
+def _news(there: Sequence[FrameLabels], frames: Sequence[FrameLabels]) -> tuple[list[FrameLabels], int]:
+    """The frames to write, and how many are kept as they are because somebody worked on them since."""
+    known = {frame.frame_index: frame for frame in there}
+    differing = [frame for frame in frames if not _same(known.get(frame.frame_index), frame)]
+    new = [frame for frame in differing if _replaceable(known.get(frame.frame_index))]
+    return new, len(differing) - len(new)
+
+
+def _same(old: FrameLabels | None, new: FrameLabels) -> bool:
+    return old is not None and labels_hash([old]) == labels_hash([new])
+
+
+def _replaceable(old: FrameLabels | None) -> bool:
+    if old is None:
+        return True
+    return bool(old.annotations) and all(annotation.provenance == "imported" for annotation in old.annotations)

@@ -1,0 +1,95 @@
+"""`add`: videos, folders of pictures and scenes, with their labels, into the store."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluster.cli.output import Failure, JsonOption, StoreOption, failure, finish
+from training.errors import BadInput, MicroModelError
+
+if TYPE_CHECKING:
+    from cluster.adding import Added, Source
+
+__all__ = ["add"]
+
+
+def add(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Videos, pictures, GeoTIFFs, folders of any of them.")],
+    store: StoreOption,
+    labels: Annotated[str | None, typer.Option(metavar="FILE", help="COCO labels of the one PATH given.")] = None,
+    shard_id: Annotated[str | None, typer.Option(help="Name of the one PATH given; its file name by default.")] = None,
+    task: Annotated[str | None, typer.Option(help="Import only labels of this task.")] = None,
+    ontology: Annotated[str | None, typer.Option(help="Name of the ontology; made from task and classes by default.")] = None,
+    tile: Annotated[int, typer.Option(min=16, help="Side of the tiles that a scene is cut into, pixels.")] = 512,
+    json: JsonOption = None,
+) -> int:
+    """Add shards, and the labels that come with them. The store is made if there is none.
+
+    A folder of labelled data holds NAME.mp4 (or NAME.tif, or a folder NAME/) with NAME.coco.json beside it.
+
+    Example: micromodels add ./videos --store ./store
+    """
+    from cluster.adding import add_source
+    from training.store.store import Store
+
+    errors: list[tuple[str, MicroModelError]] = []
+    sources = _only(_found(paths, errors), len(errors), labels=labels, shard_id=shard_id)
+    opened = Store.create(store) if sources else None
+    added = []
+    for source in sources:
+        try:
+            added.append(add_source(opened, source, task=task, ontology=ontology, tile=tile))
+        except MicroModelError as error:
+            errors.append((source.name, error))
+    failures: list[Failure] = [failure(name, error) for name, error in errors]
+    if len(errors) == 1 and not added:
+        raise errors[0][1]
+    _remarks(added)
+    code = finish({"shards": [one.to_json() for one in added], "failures": failures}, json, rows=_rows(added))
+    return code if added else 2
+
+
+def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list[Source]":
+    from cluster.adding import find_sources
+
+    found: list[Source] = []
+    for path in paths:
+        try:
+            found.extend(find_sources(path))
+        except MicroModelError as error:
+            errors.append((path, error))
+    return found
+
+
+def _only(sources: "list[Source]", num_bad: int, *, labels: str | None, shard_id: str | None) -> "list[Source]":
+    """Apply the options that are about one source."""
+    if labels is None and shard_id is None:
+        return sources
+    if len(sources) + num_bad != 1:
+        option = "--shard-id" if labels is None else "--labels"
+        raise BadInput(f"{option}: {len(sources)} sources, needed exactly one video, scene or folder of pictures")
+    return [replace(one, labels=labels or one.labels, shard_id=shard_id or one.shard_id) for one in sources]
+
+
+def _remarks(added: "list[Added]") -> None:
+    for one in added:
+        if one.not_imported:
+            typer.echo(f"{one.shard.shard_id}: {', '.join(one.not_imported)} labels not imported", err=True)
+        if one.kept:
+            typer.echo(f"{one.shard.shard_id}: {one.kept} frames keep the labels they got since", err=True)
+        if one.clipped:
+            typer.echo(f"{one.shard.shard_id}: {one.clipped} boxes cut at the border of their picture", err=True)
+
+
+def _rows(added: "list[Added]") -> list[dict[str, object]]:
+    return [
+        {
+            "shard": one.shard.shard_id,
+            "kind": one.shard.kind,
+            "frames": one.shard.num_frames,
+            "size": f"{one.shard.width}x{one.shard.height}",
+            "labelled": ", ".join(f"{name}: {count} new" for name, count in one.imported.items()) or None,
+        }
+        for one in added
+    ]

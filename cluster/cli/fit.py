@@ -1,0 +1,85 @@
+"""`fit`: labelled shards -> micro-models, published and live."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.cli.output import JsonOption, StoreOption, failure, finish
+
+if TYPE_CHECKING:
+    from training.learning.generation import FitPlan, FitReceipt
+
+__all__ = ["fit"]
+
+
+def fit(
+    store: StoreOption,
+    shards: Annotated[list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all labelled ones by default.")] = None,
+    ontology: Annotated[str | None, typer.Option(help="Only this ontology; all that have annotations by default.")] = None,
+    recipe: Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")] = "quality",
+    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = "mobilenet_v2",
+    weights: Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")] = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    json: JsonOption = None,
+) -> int:
+    """Fit one micro-model per labelled shard, publish it and make it live.
+
+    What is published for the same labels, recipe, backbone and seed is skipped, so run it again after anything went wrong.
+
+    Example: micromodels fit --store ./store --workers 2
+    """
+    from training.learning.generation import plan_fits
+
+    from cluster.fleet import fit_fleet
+    from cluster.progress import Progress
+    from cluster.resources import cluster_workers
+    from cluster.session import ray_session
+    from training.learning.recipes import recipe as recipe_named
+    from training.models.backbones import Backbone
+    from training.store.store import Store
+
+    started = time.monotonic()
+    opened, how = Store.open(store), {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights)}
+    plan = plan_fits(opened, shards or None, ontology, **how, seed=seed)
+    receipts: list[FitReceipt] = []
+    if plan.jobs:
+        with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
+            num_workers = workers or cluster_workers()
+            receipts = fit_fleet(opened.url, plan.jobs, **how, seed=seed, num_workers=num_workers, progress=progress)
+    document = _document(plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
+    return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
+
+
+def _document(plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
+    skipped = [
+        {
+            "shard_id": card.shard_id,
+            "ontology": card.ontology,
+            "generation": card.generation,
+            "seconds": 0.0,
+            "metrics": dict(card.metrics),
+            "skipped": True,
+        }
+        for card in plan.skipped
+    ]
+    fitted = [{**receipt.to_json(), "skipped": False} for receipt in receipts if receipt.error is None]
+    for one in fitted:
+        del one["error"]
+    failures = [failure(shard_id, error) for shard_id, error in plan.failures.items()]
+    failures += [failure(receipt.shard_id, receipt.error) for receipt in receipts if receipt.error is not None]
+    shards = sorted(skipped + fitted, key=lambda one: (one["shard_id"], one["ontology"]))
+    return {"shards": shards, "failures": failures, **settings}
+
+
+def _rows(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "shard": one["shard_id"],
+            "ontology": one["ontology"],
+            "generation": one["generation"],
+            "seconds": "skipped" if one["skipped"] else one["seconds"],
+        }
+        for one in shards
+    ]

@@ -1,0 +1,29 @@
+"""The one list of verbs."""
+
+import typer
+
+from cluster.cli.add import add
+from cluster.cli.export import export
+from cluster.cli.fit import fit
+from cluster.cli.label import label
+from cluster.cli.output import verb
+from cluster.cli.serve import serve
+
+__all__ = ["VERBS", "app", "main"]
+
+VERBS = (add, fit, label, export, serve)
+
+app = typer.Typer(
+    name="micromodels",
+    help="Small models, each overfitted to one video or scene from about five labelled frames, that label the rest of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for function in VERBS:
+    app.command(name=function.__name__)(verb(function))
+
+
+def main() -> None:
+    """Run the verb on the command line; exits 0 when every shard succeeded, 3 when some failed, 2 for bad usage or input."""
+    app()

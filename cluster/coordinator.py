@@ -1,0 +1,154 @@
+"""Who fits what: a queue of jobs given out as leases. Plain Python; `fleet` runs it as a Ray actor.
+
+Nothing here has to survive: what is finished is in the store, so a coordinator that is started again begins with
+the whole list, and its workers find the published shards and only hand in their receipts.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from training.learning.generation import FitJob, FitReceipt
+
+__all__ = ["Attempts", "Coordinator", "FleetState"]
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetState:
+    """Where a fleet stands; workers: process id of each worker by its name."""
+
+    total: int
+    finished: int
+    failed: int
+    workers: dict[str, int]
+    leased: dict[str, list[str]]
+
+
+@dataclass(slots=True)
+class _Lease:
+    jobs: list[FitJob]
+    deadline: float = field(default=0.0)
+
+
+class Coordinator:
+    """Leases of jobs, their attempts, and the receipts of what is over.
+
+    Args:
+        max_attempts: a job whose worker died this often is given up (quarantined), with a receipt that says so.
+        lease_s: seconds without a sign of life after which a lease is given to somebody else.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[FitJob],
+        *,
+        max_attempts: int = 3,
+        lease_s: float = 120.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._waiting = deque(jobs)
+        self._total = len(jobs)
+        self._max_attempts, self._lease_s, self._clock = max_attempts, lease_s, clock
+        self._attempts: dict[Key, int] = {}
+        self._leases: dict[str, _Lease] = {}
+        self._receipts: dict[Key, FitReceipt] = {}
+        self._workers: dict[str, int] = {}
+
+    def register(self, worker: str, pid: int) -> None:
+        """A worker process starts; whatever an earlier process of that name still held goes back into the queue."""
+        self._release(worker)
+        self._workers[worker] = pid
+
+    def claim(self, worker: str, limit: int = 1) -> list[FitJob] | None:
+        """Up to `limit` jobs; an empty list means ask again in a moment, None that everything is over.
+
+        A worker that asks again before it has handed in gets the same jobs again, so a repeated call loses nothing.
+        A job that was tried before comes alone, so that it cannot take others down with it.
+        """
+        self._expire()
+        if worker not in self._leases and self._waiting:
+            jobs = self._next_jobs(limit)
+            self._leases[worker] = _Lease(jobs, self._clock() + self._lease_s)
+            for job in jobs:
+                self._attempts[_key(job)] = self._attempts.get(_key(job), 0) + 1
+        if worker in self._leases:
+            return list(self._leases[worker].jobs)
+        return [] if self._leases else None
+
+    def heartbeat(self, worker: str) -> None:
+        """The worker is alive; its lease is extended."""
+        if worker in self._leases:
+            self._leases[worker].deadline = self._clock() + self._lease_s
+
+    def commit(self, worker: str, receipts: Sequence[FitReceipt]) -> None:
+        """The worker is done with its lease. A later receipt of a job never replaces one that succeeded."""
+        for receipt in receipts:
+            key = (receipt.shard_id, receipt.ontology)
+            if key not in self._receipts or self._receipts[key].error is not None:
+                self._receipts[key] = receipt
+        self._waiting = deque(job for job in self._waiting if _key(job) not in self._receipts)
+        self._release(worker)
+
+    def close(self) -> None:
+        """Give out nothing more."""
+        self._waiting.clear()
+
+    def state(self) -> FleetState:
+        receipts = self._receipts.values()
+        return FleetState(
+            total=self._total,
+            finished=len(receipts),
+            failed=sum(receipt.error is not None for receipt in receipts),
+            workers=dict(self._workers),
+            leased={worker: [job.shard_id for job in lease.jobs] for worker, lease in self._leases.items()},
+        )
+
+    def receipts(self) -> list[FitReceipt]:
+        return list(self._receipts.values())
+
+    def _next_jobs(self, limit: int) -> list[FitJob]:
+        jobs = [self._waiting.popleft()]
+        while len(jobs) < limit and self._waiting and not self._tried(jobs[0]) and not self._tried(self._waiting[0]):
+            jobs.append(self._waiting.popleft())
+        return jobs
+
+    def _tried(self, job: FitJob) -> bool:
+        return _key(job) in self._attempts
+
+    def _expire(self) -> None:
+        for worker in [name for name, lease in self._leases.items() if lease.deadline < self._clock()]:
+            self._release(worker)
+
+    def _release(self, worker: str) -> None:
+        lease = self._leases.pop(worker, None)
+        for job in lease.jobs if lease else ():
+            if _key(job) in self._receipts:
+                continue
+            if self._attempts[_key(job)] >= self._max_attempts:
+                self._receipts[_key(job)] = _quarantined(job, self._max_attempts)
+            else:
+                self._waiting.append(job)
+
+
+class Attempts:
+    """How often each piece of work was begun; tells a poisonous one from one whose process died by chance."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def begin(self, key: str) -> int:
+        """Count one more attempt at `key` and return how many there were."""
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return self._counts[key]
+
+
+def _key(job: FitJob) -> Key:
+    return (job.shard_id, job.ontology)
+
+
+def _quarantined(job: FitJob, attempts: int) -> FitReceipt:
+    error = f"quarantined: its worker process died in each of {attempts} attempts"
+    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, generation=None, seconds=0.0, metrics={}, error=error)

@@ -1,0 +1,194 @@
+"""Fit many shards: one TorchTrainer whose workers claim jobs from a coordinator and publish each model when it is done.
+
+The fits are independent, so there is no process group and no `report()` (a barrier that would stall or hang them);
+the backend's replica groups make Ray Train replace a dead worker alone, while the others go on.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig, TorchTrainer
+from training.learning.generation import FitJob, FitReceipt, fit_jobs
+
+from cluster.coordinator import Coordinator, FleetState
+from cluster.progress import Progress
+from cluster.resources import WorkerShape, plan_workers
+from training.learning.recipes import Recipe
+from training.models.backbones import Backbone
+from training.store.store import Store
+
+__all__ = ["BUNDLE_SIZE", "FleetBackend", "FleetTorchConfig", "fit_fleet"]
+
+BUNDLE_SIZE = 1  # jobs in a lease: one, so that few shards are shared evenly between workers
+_MAX_ATTEMPTS = 3
+_HEARTBEAT_S = 10.0
+_POLL_S = 0.5
+
+
+class FleetBackend(Backend):  # type: ignore[misc]
+    """No process group; each worker is a replica group of its own and is replaced alone."""
+
+    share_cuda_visible_devices = False
+    has_replica_groups = True
+
+
+class FleetTorchConfig(TorchConfig):  # type: ignore[misc]
+    """TorchConfig without the process group (it still sets the CUDA device of a worker)."""
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return FleetBackend
+
+
+def fit_fleet(
+    store_url: str,
+    jobs: Sequence[FitJob],
+    *,
+    recipe: Recipe,
+    backbone: Backbone,
+    seed: int,
+    num_workers: int,
+    progress: Progress | None = None,
+) -> list[FitReceipt]:
+    """Fit `jobs` on the connected cluster and return one receipt for each, in their order.
+
+    A shard that fails, or whose worker died three times, is a receipt with an error and stops nobody. Every model is
+    in the store the moment its receipt exists, so after a crash or Ctrl-C the same call fits only what is missing.
+    """
+    if not jobs:
+        return []
+    coordinator = _start_coordinator(jobs)
+    shape = plan_workers(num_workers, len(jobs))
+    what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
+    with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
+        trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=_MAX_ATTEMPTS * (len(jobs) + 1))
+        broken = _run(trainer, coordinator, progress)
+    receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
+    return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
+
+
+def _start_coordinator(jobs: Sequence[FitJob]) -> Any:
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Coordinator)
+    return actor.remote(list(jobs), max_attempts=_MAX_ATTEMPTS)
+
+
+def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> TorchTrainer:
+    resources = {"CPU": shape.cpus, **({"GPU": shape.gpus} if shape.gpus else {})}
+    return TorchTrainer(
+        fit_loop,
+        train_loop_config=config,
+        torch_config=FleetTorchConfig(),
+        scaling_config=ScalingConfig(num_workers=shape.num_workers, use_gpu=bool(shape.gpus), resources_per_worker=resources),
+        run_config=RunConfig(
+            name="fit",
+            storage_path=scratch,  # Train wants one; models go to the store
+            failure_config=FailureConfig(max_failures=max_failures),
+            worker_runtime_env={"env_vars": shape.thread_env},
+        ),
+    )
+
+
+def _run(trainer: TorchTrainer, coordinator: Any, progress: Progress | None) -> Exception | None:
+    """Run to the end and return what broke the trainer, if anything did.
+
+    The trainer runs in a thread: in the main thread it would take SIGINT for itself and exit with 0 on Ctrl-C.
+    """
+    broken: list[Exception] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except Exception as error:
+            broken.append(error)
+
+    thread = threading.Thread(target=fit, name="trainer", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_POLL_S)
+            if progress is not None:
+                _show(progress, ray.get(coordinator.state.remote()))
+    except BaseException:
+        coordinator.close.remote()
+        raise
+    return broken[0] if broken else None
+
+
+def _show(progress: Progress, state: FleetState) -> None:
+    progress.update(state.finished, failed=state.failed, note="" if state.workers else "starting workers")
+
+
+def fit_loop(config: dict[str, Any]) -> None:
+    """What every worker does: claim, fit, publish, hand in the receipts; until nothing is left."""
+    torch.set_num_threads(config["cpus"])
+    coordinator, worker = config["coordinator"], f"worker-{get_context().get_world_rank()}"
+    ray.get(coordinator.register.remote(worker, os.getpid()))
+    store = Store.open(config["store"])
+    with _heartbeat(coordinator, worker):
+        while (jobs := ray.get(coordinator.claim.remote(worker, BUNDLE_SIZE))) is not None:
+            if jobs:
+                ray.get(coordinator.commit.remote(worker, _fit(store, jobs, config)))
+            else:
+                time.sleep(_POLL_S)  # the last leases are out; one may come back
+
+
+def _fit(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
+    """One receipt a job, whatever happens; a job that was published meanwhile is not fitted again."""
+    published = [receipt for receipt in (_published(store, job) for job in jobs) if receipt is not None]
+    known = {(receipt.shard_id, receipt.ontology) for receipt in published}
+    missing = [job for job in jobs if (job.shard_id, job.ontology) not in known]
+    if not missing:
+        return published
+    try:
+        fitted = fit_jobs(store, missing, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])
+    except Exception as error:
+        fitted = [_not_fitted(job, error) for job in missing]
+    known |= {(receipt.shard_id, receipt.ontology) for receipt in fitted}
+    lost = [job for job in jobs if (job.shard_id, job.ontology) not in known]
+    return [*published, *fitted, *(_not_fitted(job, None) for job in lost)]
+
+
+def _published(store: Store, job: FitJob) -> FitReceipt | None:
+    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
+    if card is None or store.registry.live(job.shard_id, job.ontology) is None:
+        return None
+    return FitReceipt(
+        shard_id=card.shard_id,
+        ontology=card.ontology,
+        generation=card.generation,
+        seconds=card.fit_seconds,
+        metrics=dict(card.metrics),
+        error=None,
+    )
+
+
+def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:
+    said = " ".join(str(error).split()) if error else "the workers ended without fitting it"
+    name = type(error).__name__ if error else "NotFitted"
+    return FitReceipt(
+        shard_id=job.shard_id, ontology=job.ontology, generation=None, seconds=0.0, metrics={}, error=f"{name}: {said}"
+    )
+
+
+@contextmanager
+def _heartbeat(coordinator: Any, worker: str) -> Iterator[None]:
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_HEARTBEAT_S):
+            coordinator.heartbeat.remote(worker)
+
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

@@ -1,0 +1,51 @@
+"""How many worker processes a cluster carries, and what each of them gets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+
+__all__ = ["WorkerShape", "cluster_workers", "plan_workers"]
+
+_MOST_CPUS = 4  # the networks are small: more threads than this only wait for each other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerShape:
+    """num_workers processes of `cpus` threads each; `gpus` is a share of one GPU, 0 without."""
+
+    num_workers: int
+    cpus: int
+    gpus: float
+
+    @property
+    def thread_env(self) -> dict[str, str]:
+        """Environment that gives a process exactly its threads; it must be set before torch is imported.
+
+        Without it two processes each start a thread per core and spin against each other: ten times slower.
+        """
+        return {name: str(self.cpus) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+def cluster_workers() -> int:
+    """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
+    resources = ray.cluster_resources()
+    return max(1, int(resources.get("GPU", 0)) or int(resources.get("CPU", 0)))
+
+
+def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, float]] | None = None) -> WorkerShape:
+    """Shape of at most `num_workers` workers for `num_units` pieces of work.
+
+    Workers share GPUs where there are fewer of them; on CPU, cores that no worker would use are shared out.
+
+    Args:
+        nodes: resources of each node; those of the connected cluster by default.
+    """
+    if nodes is None:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    workers = max(1, min(num_workers, num_units))
+    gpus = sum(node.get("GPU", 0) for node in nodes)
+    if gpus:
+        return WorkerShape(num_workers=workers, cpus=1, gpus=1.0 / -(-workers // int(gpus)))
+    fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
+    return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)

@@ -1,0 +1,43 @@
+"""The Ray that a verb runs on: the cluster it was sent to, or one of its own for as long as it lasts."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+__all__ = ["ray_session"]
+
+_LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # only labels, models and receipts pass through it; frames never do
+_DEFAULTS = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a cold node imports torch slowly
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@contextmanager
+def ray_session(num_cpus: int | None = None) -> Iterator[None]:
+    """Have Ray initialised inside the block.
+
+    Uses the Ray this process is connected to already; else joins the cluster of RAY_ADDRESS (a submitted job has it
+    set); else starts a local one. What was started or joined here is left again at the end, and nothing else.
+
+    Args:
+        num_cpus: size of a local cluster; the machine's CPUs by default. Ignored when a cluster is joined.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    address = os.environ.get("RAY_ADDRESS", "local")
+    local = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+    try:
+        yield
+    finally:
+        ray.shutdown()
