@@ -1,0 +1,87 @@
+"""The report of `simulate` and `demo`: one HTML file that needs nothing else, neither scripts nor a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cluster.report_drawing import Picture, draw_svg
+from cluster.report_tables import overview, scoreboard
+from training.errors import BadInput
+
+__all__ = ["Picture", "Step", "write_report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that was done on the way to the numbers: what, how long it took (seconds), what came out."""
+
+    name: str
+    seconds: float
+    outcome: str = ""
+
+
+def write_report(
+    path: str | Path,
+    result: Mapping[str, Any],
+    pictures: Mapping[str, Sequence[Picture]],
+    *,
+    title: str = "What five labels are worth",
+    lead: str = "",
+    steps: Sequence[Step] = (),
+    exchange: tuple[str, str] | None = None,
+) -> None:
+    """Write the report.
+
+    Args:
+        result: what `simulate --json` writes; its keys are described in docs/cli.md.
+        pictures: for each shard_id what to show of it, in order; a shard without pictures has only its table.
+        lead: a paragraph under the title.
+        exchange: a request that was sent over HTTP, and the answer.
+    Raises:
+        BadInput: the file cannot be written; names it.
+    """
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=title,
+            lead=lead,
+            overview=overview(result),
+            shards=[_section(entry, pictures.get(entry["shard_id"], ())) for entry in result["shards"]],
+            failures=result["failures"],
+            steps=steps,
+            total_s=sum(step.seconds for step in steps),
+            exchange=exchange,
+            versions={**result.get("versions", {}), "micromodels": version("micromodels")},
+            seed=result.get("seed"),
+        )
+    )
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot write the report ({error.strerror}), needed a writable file") from error
+
+
+def _section(entry: Mapping[str, Any], pictures: Sequence[Picture]) -> dict[str, Any]:
+    classes = sorted({one.class_name for picture in pictures for one in (*picture.truth, *picture.machine)})
+    return {
+        "shard_id": entry["shard_id"],
+        "task": entry["task"],
+        "frames": entry["frames"],
+        "objects": entry["objects"],
+        "classes": classes,
+        "table": scoreboard(entry),
+        "figures": [
+            {"svg": draw_svg(picture, classes), "caption": picture.caption, "by_hand": picture.by_hand} for picture in pictures
+        ],
+    }
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("cluster"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
