@@ -14,6 +14,7 @@ from training.data.pictures import encode_jpeg
 __all__ = ["NUM_COLOURS", "Picture", "draw_svg"]
 
 NUM_COLOURS = 6  # classes of the style sheet: c0, c1, …; more classes than that share colours
+_THICK, _THIN = 2.8, 1.0  # pixels of the screen, whatever the size of the frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,8 @@ def draw_svg(picture: Picture, classes: Sequence[str]) -> Markup:
     """
     height, width = picture.image_HW3.shape[:2]
     jpeg = base64.b64encode(encode_jpeg(picture.image_HW3)).decode("ascii")
-    unit = max(width, height) / 320  # line widths look the same whatever the size of the frame
-    machine = [_rectangle(one, f"machine c{classes.index(one.class_name) % NUM_COLOURS}", 2.6 * unit) for one in picture.machine]
-    truth = [_rectangle(one, "truth", 0.9 * unit) for one in picture.truth]
+    machine = [_rectangle(one, f"machine c{classes.index(one.class_name) % NUM_COLOURS}", _THICK) for one in picture.machine]
+    truth = [_rectangle(one, "truth", _THIN) for one in picture.truth]
     return Markup(
         '<svg viewBox="0 0 {0} {1}" role="img" aria-label="{2}"><image width="{0}" height="{1}" '
         'href="data:image/jpeg;base64,{3}"/>{4}</svg>'
@@ -53,4 +53,4 @@ def _rectangle(one: Annotation, css: str, line: float) -> Markup:
     x1, y1, x2, y2 = one.bbox_xyxy
     said = escape(one.class_name if one.score is None else f"{one.class_name} {one.score:.2f}")
     place = f'x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}"'
-    return Markup(f'<rect class="{css}" stroke-width="{line:.2f}" {place}><title>{said}</title></rect>')
+    return Markup(f'<rect class="{css}" stroke-width="{line}" {place}><title>{said}</title></rect>')

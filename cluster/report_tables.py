@@ -60,7 +60,7 @@ def scoreboard(entry: Mapping[str, Any]) -> Table:
     named = [*generations, *((name, values) for name, values in entry.get("baselines", {}).items())]
     measures = _measures([values for _, values in named])
     actions = list(dict.fromkeys(action for _, values in named for action in values.get("actions", {})))
-    head = ["", "frames by hand", "frames scored", *(_NAMES.get(name, name.replace("_", " ")) for name in measures)]
+    head = ["", "by hand", "scored", *(_NAMES.get(name, name.replace("_", " ")) for name in measures)]
     rows = [
         [
             name,
@@ -103,7 +103,7 @@ def _measures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _measure(name: str, value: Any, entry: Mapping[str, Any], values: Mapping[str, Any]) -> str:
     if name == "e_count" and value is not None and values.get("frames_touched"):
-        return f"{_text(value)} (at most {1 - values['frames_touched'] / entry['frames']:.2f})"
+        return f"{_text(value)} (≤ {1 - values['frames_touched'] / entry['frames']:.2f})"
     return f"{value:.1f}" if name.endswith("_seconds") and value is not None else _text(value)
 
 

@@ -98,7 +98,7 @@ def test_truth_is_drawn_thin_and_the_machine_thick(tmp_path: Path) -> None:
 
 def test_every_number_of_the_result_is_in_the_tables(tmp_path: Path) -> None:
     page = _page(tmp_path, _result())
-    for text in ("0.987", "0.961", "0.843", "0.812", "0.771 (at most 0.92)", "0.540", "21.2", "1.5", "0.417", "0.660", "96"):
+    for text in ("0.987", "0.961", "0.843", "0.812", "0.771 (≤ 0.92)", "0.540", "21.2", "1.5", "0.417", "0.660", "96"):
         assert f"<td>{text}</td>" in page, text
     assert "torch 9.9.9" in page
     assert "seed 7" in page
