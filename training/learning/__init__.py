@@ -1,0 +1,1 @@
+"""How micro-models are fitted, applied and judged."""

@@ -1,0 +1,237 @@
+"""One generation of many shards: what is still to be fitted, and fitting it, from store to store."""
+
+import hashlib
+import logging
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.data.annotations import FrameLabels, labels_hash
+from training.data.shards import Shard
+from training.data.sources import open_frames
+from training.errors import MicroModelError, NothingToLearn
+from training.learning.fit import LabelledFrames, Report, fit_bank
+from training.learning.recipes import Recipe
+from training.models.backbones import Backbone, weights_hash
+from training.models.micro_model import MicroModel
+from training.models.tasks import TASKS
+from training.store.card import Card
+from training.store.store import Store
+
+__all__ = ["FitJob", "FitPlan", "FitReceipt", "fit_jobs", "plan_fits"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitJob:
+    """One micro-model to fit; equal fit_key means equal labels, frames, recipe, backbone and seed."""
+
+    shard_id: str
+    ontology: str
+    fit_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitPlan:
+    """jobs: to do. skipped: published already. failures: what cannot be planned, 'shard ontology' -> why."""
+
+    jobs: list[FitJob]
+    skipped: list[Card]
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitReceipt:
+    """What came of one job; exactly one of generation and error is set."""
+
+    shard_id: str
+    ontology: str
+    generation: int | None = None
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan_fits(
+    store: Store,
+    shard_ids: Sequence[str] | None,
+    ontology: str | None,
+    *,
+    recipe: Recipe,
+    backbone: Backbone,
+    seed: int,
+) -> FitPlan:
+    """What has to be fitted so that every shard asked for has a live micro-model of its present labels.
+
+    Args:
+        shard_ids: None for every shard that has annotations of a task this version can fit.
+        ontology: None for every such ontology of each shard.
+    Raises:
+        UnknownShard, UnknownOntology: named explicitly and not in the store.
+        BadBackbone: the starting weights cannot be used.
+    """
+    start = weights_hash(backbone)
+    fittable = {one.name for one in store.ontologies() if one.task in TASKS}
+    if ontology is not None:
+        store.ontology(ontology)
+    jobs: list[FitJob] = []
+    skipped: list[Card] = []
+    failures: dict[str, str] = {}
+    shards = store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]
+    for shard in shards:
+        names = [name for name in store.labelled(shard.shard_id) if name in fittable and ontology in (None, name)]
+        if not names and shard_ids is not None:
+            failures[shard.shard_id] = f"{shard.shard_id}: no annotations of {ontology or 'any task'} to fit on"
+        for name in names:
+            key = _fit_key(shard, store.labels(shard.shard_id, name), recipe, backbone, start, seed)
+            job = FitJob(shard_id=shard.shard_id, ontology=name, fit_key=key)
+            published = _published(store, job)
+            if published is None:
+                jobs.append(job)
+            else:
+                skipped.append(published)
+    return FitPlan(jobs=jobs, skipped=skipped, failures=failures)
+
+
+def fit_jobs(
+    store: Store,
+    jobs: Sequence[FitJob],
+    *,
+    recipe: Recipe,
+    backbone: Backbone,
+    seed: int,
+    report: Report = lambda shard_id, step, metrics: None,
+) -> list[FitReceipt]:
+    """Fit a bundle as one bank; publish and promote each micro-model. One receipt per job, in order.
+
+    One bad shard is an error in its receipt and stops no other.
+    """
+    receipts: dict[FitJob, FitReceipt] = {}
+    for ontology in dict.fromkeys(job.ontology for job in jobs):
+        same = [job for job in jobs if job.ontology == ontology]
+        receipts.update(_fit_bundle(store, same, recipe, backbone, seed, report))
+    return [receipts[job] for job in jobs]
+
+
+def _fit_bundle(
+    store: Store, jobs: Sequence[FitJob], recipe: Recipe, backbone: Backbone, seed: int, report: Report
+) -> dict[FitJob, FitReceipt]:
+    started = time.monotonic()
+    receipts: dict[FitJob, FitReceipt] = {}
+    bundle: dict[FitJob, LabelledFrames] = {}
+    for job in jobs:
+        try:
+            bundle[job] = _gather(store, job)
+        except MicroModelError as error:
+            receipts[job] = _failure(job, error)
+    bank = fit_bank(list(bundle.values()), recipe=recipe, backbone=backbone, seed=seed, device=_device(), report=report)
+    seconds = (time.monotonic() - started) / max(1, len(bundle))
+    for job, labelled in bundle.items():
+        try:
+            if job.shard_id in bank.failures:
+                raise bank.failures[job.shard_id]
+            receipts[job] = _publish(store, job, labelled, bank.models[job.shard_id], recipe, backbone, seed, seconds)
+        except MicroModelError as error:
+            receipts[job] = _failure(job, error)
+    return receipts
+
+
+def _gather(store: Store, job: FitJob) -> LabelledFrames:
+    """Decode the frames somebody labelled."""
+    shard = store.shard(job.shard_id)
+    labels = store.labels(job.shard_id, job.ontology)
+    if not labels:
+        raise NothingToLearn(f"{job.shard_id}: no annotations of {job.ontology}, needed at least one labelled frame")
+    with open_frames(shard) as source:
+        frames = tuple(source.read([label.frame_index for label in labels]))
+    return LabelledFrames(shard_id=job.shard_id, ontology=store.ontology(job.ontology), frames=frames, labels=tuple(labels))
+
+
+def _publish(
+    store: Store,
+    job: FitJob,
+    labelled: LabelledFrames,
+    model: MicroModel,
+    recipe: Recipe,
+    backbone: Backbone,
+    seed: int,
+    seconds: float,
+) -> FitReceipt:
+    card = store.registry.publish(
+        Card(
+            shard_id=job.shard_id,
+            ontology=job.ontology,
+            task=labelled.ontology.task,
+            classes=labelled.ontology.classes,
+            generation=0,
+            parent=None,
+            network=model.to_json(),
+            recipe=recipe.to_json(),
+            backbone=asdict(backbone),
+            labels_hash=labels_hash(labelled.labels),
+            source_hash=store.shard(job.shard_id).content_hash,
+            fit_key=job.fit_key,
+            num_labelled=len(labelled.labels),
+            metrics={},
+            fit_seconds=seconds,
+            seed=seed,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={name: version(name) for name in ("torch", "torchvision", "micromodels")},
+            git_sha=_git_sha(),
+        ),
+        model.tensors(),
+    )
+    _promote_once(store, card)
+    return FitReceipt(
+        shard_id=job.shard_id, ontology=job.ontology, generation=card.generation, seconds=seconds, metrics=card.metrics
+    )
+
+
+def _published(store: Store, job: FitJob) -> Card | None:
+    """The generation that is this very work; promoted now if its publisher died before it could."""
+    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
+    if card is not None:
+        _promote_once(store, card)
+    return card
+
+
+def _promote_once(store: Store, card: Card) -> None:
+    """A generation that was live before and no longer is was replaced or rolled back on purpose."""
+    if card.generation not in store.registry.promotions(card.shard_id, card.ontology):
+        store.registry.promote(card.shard_id, card.ontology, card.generation, "fitted")
+
+
+def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbone: Backbone, start: str, seed: int) -> str:
+    parts = (shard.content_hash, str(shard.first_frame), labels_hash(labels), recipe.identity(), backbone.name, start, str(seed))
+    digest = hashlib.sha256("\x1e".join(parts).encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _failure(job: FitJob, error: MicroModelError) -> FitReceipt:
+    log.warning("fit failed shard_id=%s ontology=%s error=%s", job.shard_id, job.ontology, error)
+    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=f"{type(error).__name__}: {error}")
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _git_sha() -> str | None:
+    """Of the checkout this code lies in; None in an installed copy or without git."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,93 @@
+"""Named, frozen fitting configurations: a recipe is a function, a new way of fitting is a new function."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from training.errors import BadRecipe
+
+__all__ = ["RECIPES", "Recipe", "fast", "quality", "recipe", "smoke"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One way of fitting.
+
+    parameters: which of them belong to the micro-model: 'head' (all but the trunk), 'film' (norms and head),
+        'full' (the whole network).
+    steps, batch_size: optimiser steps and augmented pictures in each.
+    peak_lr, trunk_lr_ratio: of the one-cycle schedule (Smith & Topin, 2017); a pre-trained trunk learns slower by the ratio.
+    object_pixels: the resolution policy enlarges frames until the smaller objects have sides of about this many pixels.
+    min_long_side, max_long_side: bounds of that policy, input pixels.
+    crop_pixels: largest area of a training picture; larger frames are learned from crops around objects and elsewhere.
+    zoom: largest random magnification; the smallest is its inverse. jitter: random shift, share of the picture.
+    mirror, brightness, contrast: chance of mirroring; largest change of either.
+    """
+
+    name: str
+    parameters: Literal["head", "film", "full"] = "full"
+    steps: int = 160
+    batch_size: int = 6
+    peak_lr: float = 3e-3
+    trunk_lr_ratio: float = 0.3
+    weight_decay: float = 1e-2
+    neck_channels: int = 64
+    output_stride: int = 8
+    object_pixels: float = 40.0
+    min_long_side: int = 288
+    max_long_side: int = 1280
+    crop_pixels: int = 60_000
+    zoom: float = 1.3
+    jitter: float = 0.15
+    mirror: float = 0.5
+    brightness: float = 0.15
+    contrast: float = 0.2
+    report_every: int = 10
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size, self.report_every) < 1 or self.zoom < 1 or self.min_long_side > self.max_long_side:
+            raise BadRecipe(f"recipe {self.name}: {self}")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Recipe":
+        try:
+            return cls(**document)
+        except TypeError as error:
+            raise BadRecipe(f"recipe {document.get('name')!r}: {error}") from error
+
+    def identity(self) -> str:
+        """Canonical text of everything that changes what is learned."""
+        return json.dumps(self.to_json(), sort_keys=True)
+
+
+def quality() -> Recipe:
+    """The default: the whole network, about a minute or two of one CPU core."""
+    return Recipe(name="quality")
+
+
+def fast() -> Recipe:
+    """The whole network in fewer steps at a lower resolution: for a first look."""
+    return Recipe(name="fast", steps=80, batch_size=6, min_long_side=224, crop_pixels=40_000)
+
+
+def smoke() -> Recipe:
+    """A few seconds, to see that everything runs."""
+    return Recipe(name="smoke", steps=12, batch_size=4, neck_channels=16, min_long_side=96, max_long_side=128, crop_pixels=10_000)
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {function.__name__: function for function in (quality, fast, smoke)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        BadRecipe: there is none.
+    """
+    if name not in RECIPES:
+        raise BadRecipe(f"recipe {name!r}, needed one of {', '.join(RECIPES)}")
+    return RECIPES[name]()

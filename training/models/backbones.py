@@ -1,0 +1,231 @@
+"""The network a micro-model starts from: a torchvision classification trunk, tapped at several strides."""
+
+import hashlib
+import logging
+import multiprocessing
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.ops.misc import Conv2dNormActivation
+
+from training.errors import BadBackbone
+
+__all__ = ["Backbone", "Trunk", "empty_trunk", "resolve_weights", "starting_trunk", "weights_hash"]
+
+log = logging.getLogger(__name__)
+
+DOWNLOAD_PATIENCE_S = 20.0
+SMALLEST_TAP_STRIDE = 4
+_PROBE_PIXELS = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """Where micro-models start.
+
+    name: a torchvision classification model with convolutional stages ('mobilenet_v2', 'resnet18', …).
+    weights: 'auto' (torchvision's default weights if cached or downloadable, else from scratch with a warning),
+        'none', the name of a torchvision weights enum member ('IMAGENET1K_V1'), a path, or a URL ('s3://…') of a
+        state dict (.pth, read with weights_only, or .safetensors).
+    """
+
+    name: str = "mobilenet_v2"
+    weights: str = "auto"
+
+
+class Trunk(nn.Module):
+    """The stages of a classification network up to its deepest feature map.
+
+    Attributes:
+        strides: of the feature maps, increasing (4, 8, 16, 32 for most networks).
+        channels: of the same maps.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], name: str) -> None:
+        super().__init__()
+        taps = _taps(stages, name)
+        self.strides = tuple(stride for stride, _, _ in taps)
+        self.channels = tuple(channels for _, channels, _ in taps)
+        self._tap_stages = tuple(stage for _, _, stage in taps)
+        self.stages = nn.ModuleList(stages[: self._tap_stages[-1] + 1])
+
+    def forward(self, x_NCHW: Tensor) -> list[Tensor]:
+        maps = []
+        for index, stage in enumerate(self.stages):
+            x_NCHW = stage(x_NCHW)
+            if index in self._tap_stages:
+                maps.append(x_NCHW)
+        return maps
+
+
+def empty_trunk(name: str) -> Trunk:
+    """A trunk with random weights.
+
+    Raises:
+        BadBackbone: torchvision has no such classification model, or it has no convolutional stages.
+    """
+    return Trunk(_stages(_classifier(name), name), name)
+
+
+def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
+    """The trunk with its starting weights, and whether they are pre-trained.
+
+    Raises:
+        BadBackbone: the weights cannot be read or do not fit; names the file and the first key that disagrees.
+    """
+    weights = resolve_weights(backbone)
+    model = _classifier(backbone.name)
+    if weights is not None:
+        _load(model, weights, backbone)
+    return Trunk(_stages(model, backbone.name), backbone.name), weights is not None
+
+
+@cache
+def resolve_weights(backbone: Backbone) -> dict[str, Tensor] | None:
+    """The state dict a backbone starts from, None for random weights; read once per process.
+
+    Raises:
+        BadBackbone: a path, URL or enum name that cannot be read.
+    """
+    wanted = backbone.weights
+    if wanted == "none":
+        return None
+    if wanted == "auto":
+        return _auto_weights(backbone.name)
+    enum = _weights_enum(backbone.name)
+    if wanted in enum.__members__:
+        return _download(enum[wanted], backbone.name)
+    return _read_state_dict(wanted)
+
+
+def weights_hash(backbone: Backbone) -> str:
+    """'sha256:…' of the starting weights, 'none' for random ones: part of what makes two fits the same."""
+    weights = resolve_weights(backbone)
+    if weights is None:
+        return "none"
+    digest = hashlib.sha256()
+    for key in sorted(weights):
+        digest.update(key.encode())
+        digest.update(weights[key].contiguous().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _classifier(name: str) -> nn.Module:
+    try:
+        model: nn.Module = torchvision.models.get_model(name, weights=None)
+    except ValueError as error:
+        raise BadBackbone(f"backbone {name!r} is not a torchvision model") from error
+    return model
+
+
+def _stages(model: nn.Module, name: str) -> list[nn.Module]:
+    """The network as a sequence of top-level stages, without a last 1x1 expansion that only serves its classifier."""
+    parts = dict(model.named_children())
+    if isinstance(features := parts.get("features"), nn.Sequential):
+        stages = list(features.children())
+    elif "layer4" in parts:
+        stem = nn.Sequential(parts["conv1"], parts["bn1"], parts["relu"], parts["maxpool"])
+        stages = [stem, *(parts[f"layer{number}"] for number in (1, 2, 3, 4))]
+    elif "trunk_output" in parts:
+        stages = [parts["stem"], *parts["trunk_output"].children()]
+    elif "stage4" in parts:
+        stages = [parts[name] for name in ("conv1", "maxpool", "stage2", "stage3", "stage4")]
+    else:
+        raise BadBackbone(f"backbone {name!r} has no convolutional stages; needed one like mobilenet_v2 or resnet18")
+    last = stages[-1]
+    if isinstance(last, Conv2dNormActivation) and isinstance(last[0], nn.Conv2d) and last[0].kernel_size == (1, 1):
+        stages.pop()
+    return stages
+
+
+def _taps(stages: Sequence[nn.Module], name: str) -> list[tuple[int, int, int]]:
+    """(stride, channels, index) of the last stage at every stride from SMALLEST_TAP_STRIDE on."""
+    last: dict[int, tuple[int, int, int]] = {}
+    x = torch.zeros(1, 3, _PROBE_PIXELS, _PROBE_PIXELS)
+    training = [stage.training for stage in stages]
+    with torch.no_grad():
+        for index, stage in enumerate(stages):
+            x = stage.eval()(x)
+            if x.ndim != 4 or x.shape[2] != x.shape[3]:
+                raise BadBackbone(f"backbone {name!r}: stage {index} gives shape {tuple(x.shape)}, needed (N, C, H, W)")
+            stride = _PROBE_PIXELS // x.shape[3]
+            last[stride] = (stride, x.shape[1], index)
+    for stage, mode in zip(stages, training, strict=True):
+        stage.train(mode)
+    return [tap for stride, tap in sorted(last.items()) if stride >= SMALLEST_TAP_STRIDE]
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor], backbone: Backbone) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise BadBackbone(f"weights {backbone.weights!r} do not fit {backbone.name}: {first}") from error
+
+
+def _weights_enum(name: str) -> Any:
+    try:
+        return torchvision.models.get_model_weights(name)
+    except ValueError as error:
+        raise BadBackbone(f"backbone {name!r} is not a torchvision model") from error
+
+
+def _auto_weights(name: str) -> dict[str, Tensor] | None:
+    try:
+        return _download(_weights_enum(name).DEFAULT, name)
+    except BadBackbone as error:
+        log.warning("%s; fitting from scratch (give --weights a path or 'none' to choose)", error)
+        return None
+
+
+def _download(weights: Any, name: str) -> dict[str, Tensor]:
+    """The state dict of a torchvision enum member: from torch's cache, else downloaded within DOWNLOAD_PATIENCE_S.
+
+    A dead network may hang a connection for minutes, so the download runs in a process of its own that is ended.
+    """
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if not cached.exists():
+        process = multiprocessing.get_context("spawn").Process(target=_fetch, args=(weights.url, str(cached)), daemon=True)
+        process.start()
+        process.join(DOWNLOAD_PATIENCE_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    if not cached.exists():
+        raise BadBackbone(f"weights {weights} of {name}: not cached at {cached} and not downloadable from {weights.url}")
+    return _read_state_dict(str(cached))
+
+
+def _fetch(url: str, path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, path, progress=False)
+    except OSError:
+        raise SystemExit(1) from None
+
+
+def _read_state_dict(uri: str) -> dict[str, Tensor]:
+    try:
+        with fsspec.open(uri, "rb") as file:
+            if uri.endswith(".safetensors"):
+                from safetensors.torch import load
+
+                return load(file.read())
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise BadBackbone(f"weights {uri!r} cannot be read as a state dict: {_first_line(error)}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise BadBackbone(f"weights {uri!r} hold {type(state).__name__}, needed a state dict of tensors")
+    return dict(state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

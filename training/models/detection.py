@@ -1,0 +1,199 @@
+"""Detection: a heat map of object centres per class and, around each centre, the distances to the four sides.
+
+Centre heat maps with a penalty-reduced focal loss follow CenterNet (Zhou et al., Objects as Points, 2019); box
+regression over the central region with a generalised IoU loss follows FCOS (Tian et al., 2019) and GIoU
+(Rezatofighi et al., 2019).
+
+N pictures, K classes, M objects of a picture, h x w cells of the output grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import batched_nms, generalized_box_iou_loss
+
+from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology
+from training.models.actions import Actions
+from training.models.geometry import Placement
+from training.models.matching import match_boxes
+from training.models.network import DenseNetwork, NetworkConfig
+
+__all__ = ["Detection"]
+
+PRIOR_LOGIT = float(np.log(0.02 / 0.98))
+CENTRE_SPREAD = 0.15  # standard deviation of the heat, in box sides
+CORE = 0.5  # boxes are regressed where the heat of their own centre is above this
+NMS_IOU = 0.5
+MIN_SCORE = 0.3
+MAX_OBJECTS = 300
+MAX_LOG_RATIO = 4.0
+FOUND_IOU, TIGHT_IOU = 0.5, 0.7
+
+
+class Detection:
+    """Boxes of K classes."""
+
+    def __init__(self, ontology: Ontology) -> None:
+        self.ontology = ontology
+        self._class_index = {name: index for index, name in enumerate(ontology.classes)}
+
+    def branches(self) -> dict[str, int]:
+        return {"heat": len(self.ontology.classes), "box": 4}
+
+    def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
+        return [float(np.sqrt((x2 - x1) * (y2 - y1))) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]]
+
+    def learned_limits(self, labels: Sequence[FrameLabels]) -> dict[str, Any]:
+        return {"min_score": MIN_SCORE}
+
+    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
+        """Heat starts at a low prior (as in focal loss, Lin et al. 2017), distances at half the median side."""
+        sides = np.array([(x2 - x1, y2 - y1) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]])
+        half_x, half_y = np.median(sides, axis=0) * network.config.scale / network.config.output_stride / 2
+        log_half = torch.tensor([half_x, half_y, half_x, half_y], dtype=torch.float32).log()
+        with torch.no_grad():
+            heat = network.last_layer("heat")
+            heat.bias = nn.Parameter(torch.full((heat.out_channels,), PRIOR_LOGIT))
+            box = network.last_layer("box")
+            box.weight.mul_(0.1)
+            box.bias = nn.Parameter(log_half)
+
+    def targets(self, labels: Sequence[FrameLabels], placements: Sequence[Placement], config: NetworkConfig) -> dict[str, Tensor]:
+        """heat (N, K, h, w), heat_weight (N, K, h, w), box (N, 4, h, w) xyxy in cells, box_weight (N, h, w)."""
+        pictures = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
+        return {name: torch.from_numpy(np.stack([picture[name] for picture in pictures])) for name in pictures[0]}
+
+    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        return _focal(outputs["heat"], targets["heat"], targets["heat_weight"]) + _box_loss(outputs["box"], targets)
+
+    def decode(
+        self,
+        outputs: Mapping[str, Tensor],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> list[tuple[Annotation, ...]]:
+        heat = outputs["heat"].float().sigmoid()
+        peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))
+        boxes = _cells_to_boxes(outputs["box"].float())
+        return [self._picture_boxes(peaks[n], boxes[n], place, config, decoding) for n, place in enumerate(placements)]
+
+    def measure(self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels]) -> dict[str, float]:
+        """precision and recall at IoU 0.5, tight_recall at IoU 0.7, mean_iou over the objects found at 0.5."""
+        found = tight = said = there = 0
+        ious: list[float] = []
+        for true, machine in zip(truth, predicted, strict=True):
+            match = match_boxes(true.annotations, machine.annotations, min_iou=FOUND_IOU)
+            found += len(match.pairs)
+            said += len(match.pairs) + len(match.spurious)
+            there += len(match.pairs) + len(match.missed)
+            ious += [iou for _, _, iou in match.pairs]
+            tight += len(match_boxes(true.annotations, machine.annotations, min_iou=TIGHT_IOU).pairs)
+        return {
+            "precision": found / said if said else 1.0,
+            "recall": found / there if there else 1.0,
+            "tight_recall": tight / there if there else 1.0,
+            "mean_iou": float(np.mean(ious)) if ious else 0.0,
+        }
+
+    def actions(self, truth: FrameLabels, predicted: FrameLabels) -> Actions:
+        """A box of IoU 0.5 to 0.7, or of the wrong class, is adjusted; below it is deleted and drawn anew."""
+        right = match_boxes(truth.annotations, predicted.annotations, min_iou=FOUND_IOU)
+        wrong_class = match_boxes(
+            [truth.annotations[t] for t in right.missed],
+            [predicted.annotations[p] for p in right.spurious],
+            min_iou=FOUND_IOU,
+            same_class=False,
+        )
+        inexact = sum(iou < TIGHT_IOU for _, _, iou in right.pairs)
+        return Actions(
+            draw=len(wrong_class.missed),
+            delete=len(wrong_class.spurious),
+            adjust=inexact + len(wrong_class.pairs),
+            confirm=len(right.pairs) - inexact,
+        )
+
+    def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
+        rows, columns = place.height // config.output_stride, place.width // config.output_stride
+        heat = np.zeros((len(self.ontology.classes), rows, columns), np.float32)
+        weight = np.ones_like(heat)
+        box = np.zeros((4, rows, columns), np.float32)
+        box_weight = np.zeros((rows, columns), np.float32)
+        frame_boxes, names, ambiguous = _boxes(frame)
+        in_cells = place.boxes_to_input(frame_boxes) / config.output_stride
+        order = np.argsort(-np.prod(in_cells[:, 2:] - in_cells[:, :2], axis=1))
+        y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
+        for index in order:  # small objects last: they win the cells they share with large ones
+            x1, y1, x2, y2 = in_cells[index]
+            k, cx, cy = self._class_index[names[index]], (x1 + x2) / 2, (y1 + y2) / 2
+            if ambiguous[index] or not (0 <= cx < columns and 0 <= cy < rows):
+                weight[k][(x > x1) & (x < x2) & (y > y1) & (y < y2)] = 0
+                continue
+            spread_x, spread_y = (max(CENTRE_SPREAD * side, 0.5) for side in (x2 - x1, y2 - y1))
+            bump = np.exp(-0.5 * (((x - cx) / spread_x) ** 2 + ((y - cy) / spread_y) ** 2))
+            centre = (min(int(cy), rows - 1), min(int(cx), columns - 1))
+            bump[centre] = 1
+            heat[k] = np.maximum(heat[k], bump)
+            core = bump > CORE
+            box[:, core] = np.array([[x1], [y1], [x2], [y2]], np.float32)
+            box_weight[core] = bump[core] / bump[core].sum()
+        return {"heat": heat, "heat_weight": weight, "box": box, "box_weight": box_weight}
+
+    def _picture_boxes(
+        self, peaks_Khw: Tensor, boxes_4hw: Tensor, place: Placement, config: NetworkConfig, decoding: Mapping[str, Any]
+    ) -> tuple[Annotation, ...]:
+        k, row, column = torch.nonzero(peaks_Khw > decoding["min_score"], as_tuple=True)
+        scores = peaks_Khw[k, row, column]
+        boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
+        keep = batched_nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
+        in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
+        if place.bounded:
+            in_frame = in_frame.clip(0, [place.frame_width, place.frame_height] * 2)
+        found = zip(in_frame.tolist(), scores[keep].tolist(), k[keep].tolist(), strict=True)
+        return tuple(
+            Annotation(class_name=self.ontology.classes[name], bbox_xyxy=(x1, y1, x2, y2), score=score, provenance="model")
+            for (x1, y1, x2, y2), score, name in found
+            if x2 > x1 and y2 > y1
+        )
+
+
+def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str], list[bool]]:
+    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
+    boxes_M4 = np.array([annotation.bbox_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
+    return boxes_M4, [annotation.class_name for annotation in boxed], [annotation.ambiguous for annotation in boxed]
+
+
+def _cells_to_boxes(log_distances_N4hw: Tensor) -> Tensor:
+    """(N, 4, h, w) log distances to left, top, right, bottom -> xyxy in cells."""
+    rows, columns = log_distances_N4hw.shape[-2:]
+    y = torch.arange(rows, device=log_distances_N4hw.device)[:, None] + 0.5
+    x = torch.arange(columns, device=log_distances_N4hw.device)[None, :] + 0.5
+    left, top, right, bottom = log_distances_N4hw.clamp(-MAX_LOG_RATIO, 2 * MAX_LOG_RATIO).exp().unbind(1)
+    return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
+
+
+def _focal(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
+    """Penalty-reduced focal loss per picture, divided by its number of objects."""
+    p = logits.sigmoid()
+    positive = heat.eq(1)
+    seen = -F.logsigmoid(logits) * (1 - p).square()
+    unseen = -F.logsigmoid(-logits) * p.square() * (1 - heat).pow(4)
+    total = (torch.where(positive, seen, unseen) * weight).flatten(1).sum(1)
+    return total / positive.flatten(1).sum(1).clamp(min=1)
+
+
+def _box_loss(log_distances: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    """Generalised IoU loss over the core of every object, each object counted once, averaged per picture."""
+    weight_Nhw = targets["box_weight"]
+    picture, row, column = torch.nonzero(weight_Nhw, as_tuple=True)
+    predicted = _cells_to_boxes(log_distances)[picture, :, row, column]
+    wanted = targets["box"][picture, :, row, column]
+    loss = generalized_box_iou_loss(predicted, wanted) * weight_Nhw[picture, row, column]
+    total = torch.zeros(len(weight_Nhw), device=loss.device).index_add(0, picture, loss)
+    return total / weight_Nhw.flatten(1).sum(1).clamp(min=1)

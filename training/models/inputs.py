@@ -1,0 +1,44 @@
+"""Frames on their way into a network: resized, padded and stacked."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.data.frames import Frame
+from training.models.geometry import Placement
+from training.models.network import DEEPEST_STRIDE
+
+__all__ = ["place_frame", "resized", "stack_inputs"]
+
+
+def resized(frame: Frame, scale: float) -> Tensor:
+    """The frame at `scale`, antialiased: (3, H, W) uint8."""
+    image_3HW = torch.from_numpy(frame.image_HW3.copy()).permute(2, 0, 1)
+    if scale == 1:
+        return image_3HW.contiguous()
+    size = (max(1, round(frame.height * scale)), max(1, round(frame.width * scale)))
+    return F.interpolate(image_3HW[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def place_frame(frame: Frame, scale: float) -> tuple[Tensor, Placement]:
+    """The frame at `scale`, padded right and below to multiples of 32, and where it lies there."""
+    image_3HW = resized(frame, scale)
+    height, width = image_3HW.shape[1:]
+    padded_height, padded_width = (-(-side // DEEPEST_STRIDE) * DEEPEST_STRIDE for side in (height, width))
+    placement = Placement(
+        frame_width=frame.width,
+        frame_height=frame.height,
+        width=padded_width,
+        height=padded_height,
+        scale_x=width / frame.width,
+        scale_y=height / frame.height,
+        bounded=frame.window is None,
+    )
+    return F.pad(image_3HW, (0, padded_width - width, 0, padded_height - height)), placement
+
+
+def stack_inputs(images: Sequence[Tensor], device: torch.device) -> Tensor:
+    """(N, 3, H, W) float32 in 0..1 from equally large uint8 pictures."""
+    return torch.stack(list(images)).to(device, non_blocking=True).float().div_(255)

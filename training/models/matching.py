@@ -1,0 +1,55 @@
+"""Which predicted box is which true box: COCO's greedy matching, in order of score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import box_iou
+
+from training.data.annotations import Annotation
+
+__all__ = ["Match", "boxes_of", "match_boxes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """pairs: (index of truth, index of prediction, IoU). missed, spurious: indices left over.
+
+    Ambiguous truths are nobody's miss, and predictions on them nobody's false positive.
+    """
+
+    pairs: list[tuple[int, int, float]]
+    missed: list[int]
+    spurious: list[int]
+
+
+def boxes_of(annotations: Sequence[Annotation]) -> NDArray[np.float32]:
+    """(M, 4) xyxy of the annotations that have a box."""
+    return np.array([a.bbox_xyxy for a in annotations if a.bbox_xyxy is not None], np.float32).reshape(-1, 4)
+
+
+def match_boxes(
+    truth: Sequence[Annotation], predicted: Sequence[Annotation], *, min_iou: float, same_class: bool = True
+) -> Match:
+    """Match every prediction, best score first, to the free truth it overlaps most, by at least `min_iou`.
+
+    Every annotation must have a box.
+    """
+    iou_TP = box_iou(torch.from_numpy(boxes_of(truth)), torch.from_numpy(boxes_of(predicted))).numpy()
+    if same_class and iou_TP.size:
+        names = np.array([a.class_name for a in truth])[:, None] == np.array([a.class_name for a in predicted])[None, :]
+        iou_TP = np.where(names, iou_TP, 0)
+    free = [not annotation.ambiguous for annotation in truth]
+    pairs: list[tuple[int, int, float]] = []
+    spurious: list[int] = []
+    for p in sorted(range(len(predicted)), key=lambda p: -(predicted[p].score or 1.0)):
+        candidates = [t for t in range(len(truth)) if free[t] and iou_TP[t, p] >= min_iou]
+        if candidates:
+            best = max(candidates, key=lambda t: float(iou_TP[t, p]))
+            free[best] = False
+            pairs.append((best, p, float(iou_TP[best, p])))
+        elif not any(truth[t].ambiguous and iou_TP[t, p] >= min_iou for t in range(len(truth))):
+            spurious.append(p)
+    return Match(pairs=pairs, missed=[t for t in range(len(truth)) if free[t]], spurious=spurious)

@@ -1,0 +1,89 @@
+"""The dense network of a micro-model: trunk, neck, and one head with a branch per thing its task predicts.
+
+N pictures, C channels, H x W input pixels, h x w cells of the output grid (h = H / output_stride).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.models.backbones import Trunk
+
+__all__ = ["DenseNetwork", "NetworkConfig"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+DEEPEST_STRIDE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """Everything needed to rebuild a network around its tensors; goes into the card.
+
+    scale: input pixels per frame pixel; a frame is resized by it and padded to a multiple of 32.
+    output_stride: input pixels per cell of the output grid.
+    branches: name of a head branch -> its channels.
+    """
+
+    backbone: str
+    scale: float
+    output_stride: int
+    neck_channels: int
+    branches: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "branches": dict(self.branches)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "NetworkConfig":
+        return cls(**document)
+
+
+class DenseNetwork(nn.Module):
+    """Feature maps at every tapped stride, each brought to `neck_channels` and summed, then a small head per branch."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: Trunk, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = trunk
+        width = config.neck_channels
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.channels)
+        self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+        self.heads = nn.ModuleDict({name: _branch(width, channels) for name, channels in config.branches.items()})
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
+        """x_NCHW: RGB in 0..1, H and W multiples of 32. Returns branch name -> (N, channels, h, w)."""
+        neck_NChw = self.smooth(self._fuse(self.trunk((x_NCHW - self.mean) / self.std)))
+        return {name: head(neck_NChw) for name, head in self.heads.items()}
+
+    def last_layer(self, branch: str) -> nn.Conv2d:
+        """The convolution that gives a branch its answer: where a task sets its starting point."""
+        layer = self.heads.get_submodule(f"{branch}.2")
+        assert isinstance(layer, nn.Conv2d)
+        return layer
+
+    def _fuse(self, maps: list[Tensor]) -> Tensor:
+        """Sum from deep to shallow down to the output stride; shallower maps are averaged onto it."""
+        fused: Tensor | None = None
+        for stride, lateral, x in sorted(zip(self.trunk.strides, self.lateral, maps, strict=True), key=lambda t: -t[0]):
+            if stride < self.config.output_stride:
+                x = F.avg_pool2d(x, self.config.output_stride // stride)
+            x = lateral(x)
+            if fused is not None and fused.shape[-2:] != x.shape[-2:]:
+                fused = F.interpolate(fused, size=x.shape[-2:], mode="bilinear", align_corners=False)
+            fused = x if fused is None else fused + x
+        assert fused is not None
+        return fused
+
+
+def _branch(width: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, channels, 1))

@@ -1,0 +1,77 @@
+"""What a task is: it owns its branches, targets, loss, decoding, metrics and what a correction costs.
+
+Nothing outside the task files asks which task it has; `task_for` is the one table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology
+from training.errors import BadInput
+from training.models.actions import Actions
+from training.models.detection import Detection
+from training.models.geometry import Placement
+from training.models.network import DenseNetwork, NetworkConfig
+
+__all__ = ["TASKS", "Task", "task_for"]
+
+
+class Task(Protocol):
+    """One kind of label. Coordinates of labels are frame pixels; a Placement takes them to input pixels."""
+
+    ontology: Ontology
+
+    def branches(self) -> dict[str, int]:
+        """Head branch -> number of channels."""
+        ...
+
+    def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
+        """Side in frame pixels of every labelled thing; the resolution policy reads it. Empty when size does not matter."""
+        ...
+
+    def learned_limits(self, labels: Sequence[FrameLabels]) -> dict[str, Any]:
+        """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`."""
+        ...
+
+    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
+        """Start the head where the labels say the average answer is."""
+        ...
+
+    def targets(self, labels: Sequence[FrameLabels], placements: Sequence[Placement], config: NetworkConfig) -> dict[str, Tensor]:
+        """What the branches should say for N placed frames: name -> (N, …)."""
+        ...
+
+    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """(N,) one loss per picture."""
+        ...
+
+    def decode(
+        self, outputs: Mapping[str, Tensor], placements: Sequence[Placement], config: NetworkConfig, decoding: Mapping[str, Any]
+    ) -> list[tuple[Annotation, ...]]:
+        """What N placed frames show, in frame pixels; provenance 'model', scores in 0..1."""
+        ...
+
+    def measure(self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels]) -> dict[str, float]:
+        """Quality of the same frames' labels, by the names the field uses."""
+        ...
+
+    def actions(self, truth: FrameLabels, predicted: FrameLabels) -> Actions:
+        """What a person must do to one frame so that it says what is true."""
+        ...
+
+
+TASKS: dict[str, Callable[[Ontology], Task]] = {"detection": Detection}
+
+
+def task_for(ontology: Ontology) -> Task:
+    """The task of an ontology.
+
+    Raises:
+        BadInput: this version cannot fit that task.
+    """
+    if ontology.task not in TASKS:
+        raise BadInput(f"ontology {ontology.name}: task {ontology.task!r} cannot be fitted, needed one of {', '.join(TASKS)}")
+    return TASKS[ontology.task](ontology)
