@@ -17,6 +17,7 @@ from training.data.identifiers import check_identifier
 from training.errors import AlreadyExists, BadShardId, MissingObject, UnknownModel
 from training.store.card import Card
 from training.store.documents import from_json_bytes, to_json_bytes
+from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, read_each
 from training.store.weights import card_inside, pack, unpack
 
@@ -46,7 +47,7 @@ class Registry:
         same = self.find(card.shard_id, card.ontology, card.fit_key)
         if same is not None and card.generation in (0, same.generation):
             return same
-        first = card.generation or 1 + max(self._numbers(card.shard_id, card.ontology, _CARD), default=0)
+        first = card.generation or 1 + max(self.generations(card.shard_id, card.ontology), default=0)
         for generation in count(first):
             taken = self._try_publish(replace(card, generation=generation), tensors)
             if taken is None:
@@ -66,20 +67,20 @@ class Registry:
         self.card(shard_id, ontology, generation)
         pointer = {"generation": generation, "reason": reason, "promoted_at": datetime.now(UTC).isoformat()}
         data = to_json_bytes(pointer, f"{shard_id}@{generation}")
-        last = max(self._numbers(shard_id, ontology, _POINTER), default=0)
-        for number in count(last + 1):
-            try:
-                return self._objects.create(f"{_folder(shard_id, ontology)}live/{number:04d}.json", data)
-            except AlreadyExists:
-                continue
+        append(self._objects, f"{_folder(shard_id, ontology)}live/", ".json", data)
 
     def live(self, shard_id: str, ontology: str) -> int | None:
         """The generation that answers, None if none was promoted."""
-        last = max(self._numbers(shard_id, ontology, _POINTER), default=0)
-        if not last:
-            return None
-        key = f"{_folder(shard_id, ontology)}live/{last:04d}.json"
-        return int(from_json_bytes(self._objects.read(key), key)["generation"])
+        promotions = self.promotions(shard_id, ontology, last=1)
+        return promotions[-1] if promotions else None
+
+    def promotions(self, shard_id: str, ontology: str, last: int | None = None) -> list[int]:
+        """Generations in the order they were made live, the last `last` of them; one may come several times."""
+        folder = f"{_folder(_checked(shard_id), _checked(ontology))}live/"
+        taken = numbers(self._objects, folder, ".json")
+        keys = [numbered_key(folder, number, ".json") for number in (taken if last is None else taken[-last:])]
+        read = zip(keys, read_each(self._objects, keys), strict=True)
+        return [int(from_json_bytes(data, key)["generation"]) for key, data in read]
 
     def generations(self, shard_id: str, ontology: str) -> list[int]:
         """Published generations, oldest first."""
@@ -128,7 +129,7 @@ class Registry:
             if found := _POINTER.fullmatch(rest):
                 last[shard_id, ontology] = max(int(found[1]), last.get((shard_id, ontology), 0))
         models = sorted(last)
-        pointers = [f"{_folder(*model)}live/{last[model]:04d}.json" for model in models]
+        pointers = [numbered_key(f"{_folder(*model)}live/", last[model], ".json") for model in models]
         generations = [int(from_json_bytes(data, "live")["generation"]) for data in read_each(self._objects, pointers)]
         cards = [f"{_generation(*model, number)}card.json" for model, number in zip(models, generations, strict=True)]
         for key, data in zip(cards, read_each(self._objects, cards), strict=True):
