@@ -2,36 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from training.data.coco import read_coco
-from training.data.folder import labelled_folder
-from training.data.sources import probe
-
 from training.data.annotations import FrameLabels, labels_hash
+from training.data.coco import read_coco
+from training.data.folder import SourceWithLabels
 from training.data.ontology import Ontology
 from training.data.shards import Shard
+from training.data.sources import probe
 from training.errors import BadInput
 from training.models.tasks import TASKS
 from training.store.store import Store
 
-__all__ = ["Added", "Source", "add_source", "find_sources"]
-
-_PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Something to add. shard_id: None to name it after its file; labels: a COCO file, or None."""
-
-    path: str
-    shard_id: str | None = None
-    labels: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.shard_id or self.path
+__all__ = ["Added", "add_source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,39 +23,27 @@ class Added:
 
     imported: frames written, by ontology. kept: frames whose labels in the store differ and were not imported ones.
     not_imported: tasks in the labels that this version cannot fit or that were not asked for.
-    clipped: boxes that stuck out of their picture by a pixel or less and were cut.
+    clipped: boxes and keypoints that stuck out of their picture by a pixel or less and were moved to its edge.
+    unplaced: objects of a scene whose centre lies in no tile.
     """
 
     shard: Shard
     imported: Mapping[str, int]
     kept: int
     not_imported: tuple[str, ...]
-    clipped: int
+    clipped: int = 0
+    unplaced: int = 0
 
     def to_json(self) -> dict[str, Any]:
         shard = {"shard_id": self.shard.shard_id, "kind": self.shard.kind, "frames": self.shard.num_frames}
         size = {"width": self.shard.width, "height": self.shard.height}
-        counts = {"imported": dict(self.imported), "kept": self.kept, "clipped": self.clipped}
+        counts = {"imported": dict(self.imported), "kept": self.kept, "clipped": self.clipped, "unplaced": self.unplaced}
         return {**shard, **size, **counts, "not_imported": list(self.not_imported)}
 
 
-def find_sources(path: str) -> list[Source]:
-    """What `path` means: itself, or the sources of a folder of labelled data. Labels lie beside a source as NAME.coco.json.
-
-    Raises:
-        BadInput: a folder without anything that can be added.
-    """
-    if "://" not in path and Path(path).is_dir() and not _holds_pictures(Path(path)):
-        found = labelled_folder(path)
-        return [
-            Source(path=str(one.path), shard_id=one.shard_id, labels=None if one.labels is None else str(one.labels))
-            for one in found
-        ]
-    beside = Path(path).parent / f"{Path(path).stem if Path(path).is_file() else Path(path).name}.coco.json"
-    return [Source(path=path, labels=str(beside) if "://" not in path and beside.is_file() else None)]
-
-
-def add_source(store: Store, source: Source, *, task: str | None = None, ontology: str | None = None, tile: int = 512) -> Added:
+def add_source(
+    store: Store, source: SourceWithLabels, *, task: str | None = None, ontology: str | None = None, tile: int = 512
+) -> Added:
     """Add one shard and import its labels; adding it again changes nothing.
 
     Args:
@@ -83,7 +54,7 @@ def add_source(store: Store, source: Source, *, task: str | None = None, ontolog
     """
     shard = probe(source.path, shard_id=source.shard_id, tile=tile)
     coco = None if source.labels is None else read_coco(source.labels, shard)
-    found: Mapping[str, tuple[Ontology, Sequence[FrameLabels]]] = {} if coco is None else {**coco.labels}
+    found: dict[str, tuple[Ontology, Sequence[FrameLabels]]] = dict(coco.labels.items()) if coco else {}
     wanted = {name: said for name, said in found.items() if name in TASKS and task in (None, name)}
     _check(source, found, wanted, task, ontology)
     meant = [(replace(one, name=ontology) if ontology else one, frames) for one, frames in wanted.values()]
@@ -98,16 +69,13 @@ def add_source(store: Store, source: Source, *, task: str | None = None, ontolog
             store.annotate(shard.shard_id, one.name, new)
         imported[one.name], kept = len(new), kept + differing
     left = tuple(sorted(name for name in found if name not in wanted))
-    return Added(shard=shard, imported=imported, kept=kept, not_imported=left, clipped=0 if coco is None else coco.clipped)
+    added = Added(shard=shard, imported=imported, kept=kept, not_imported=left)
+    return added if coco is None else replace(added, clipped=coco.clipped, unplaced=coco.unplaced)
 
 
-def _holds_pictures(directory: Path) -> bool:
-    """A folder of pictures is one shard; with a labels file, a video or a folder inside it holds several."""
-    inside = [one for one in directory.iterdir() if not one.name.startswith(".")]
-    return bool(inside) and all(one.is_file() and one.suffix.lower() in _PICTURES for one in inside)
-
-
-def _check(source: Source, found: Mapping[str, Any], wanted: Mapping[str, Any], task: str | None, ontology: str | None) -> None:
+def _check(
+    source: SourceWithLabels, found: Mapping[str, Any], wanted: Mapping[str, Any], task: str | None, ontology: str | None
+) -> None:
     if task is not None and found and not wanted:
         raise BadInput(f"{source.labels}: no {task} labels that can be fitted, found {', '.join(found)}")
     if ontology is not None and len(wanted) > 1:
@@ -118,7 +86,7 @@ def _check_name(store: Store, ontology: Ontology) -> None:
     there = {one.name: one for one in store.ontologies()}.get(ontology.name, ontology)
     if there != ontology:
         raise BadInput(
-            f"ontology {ontology.name}: the store has it as {there.to_json()}, found {ontology.to_json()}; needed another name"
+            f"ontology {ontology.name}: found {ontology.to_json()}, the store has {there.to_json()}; needed another name"
         )
 
 

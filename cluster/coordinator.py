@@ -151,4 +151,4 @@ def _key(job: FitJob) -> Key:
 
 def _quarantined(job: FitJob, attempts: int) -> FitReceipt:
     error = f"quarantined: its worker process died in each of {attempts} attempts"
-    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, generation=None, seconds=0.0, metrics={}, error=error)
+    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=error)

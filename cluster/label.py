@@ -13,11 +13,11 @@ import pyarrow as pa
 import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
-from training.learning.labelling import Clip, ClipReceipt, Labeller
 
 from cluster.coordinator import Attempts
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
+from training.learning.labelling import Clip, ClipReceipt, Labeller
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
@@ -63,8 +63,8 @@ def label_fleet(
 
 
 def _stream(store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerShape) -> Iterator[pa.Table]:
-    dataset: Dataset = _quiet(ray.data.from_arrow, list(_blocks(clips, shape.num_workers)))
-    dataset = dataset.map_batches(
+    _quiet()
+    dataset: Dataset = ray.data.from_arrow(list(_blocks(clips, shape.num_workers))).map_batches(
         _ClipActor,
         fn_constructor_args=(store_url, attempts, shape.cpus),
         batch_size=1,
@@ -84,7 +84,7 @@ class _ClipActor:
     def __init__(self, store_url: str, attempts: Any, cpus: int) -> None:
         torch.set_num_threads(cpus)
         self._attempts = attempts
-        self._labeller = Labeller(Store.open(store_url))
+        self._labeller = Labeller(Store.open(store_url), device="cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
         receipts = [self._label(Clip(**row)) for row in manifest.to_pylist()]
@@ -101,20 +101,7 @@ class _ClipActor:
 
 
 def _failed(clip: Clip, error: str) -> ClipReceipt:
-    return ClipReceipt(
-        shard_id=clip.shard_id,
-        ontology=clip.ontology,
-        generation=clip.generation,
-        start=clip.start,
-        stop=clip.stop,
-        num_frames=0,
-        num_objects=0,
-        num_errors=clip.stop - clip.start,
-        decode_seconds=0.0,
-        model_seconds=0.0,
-        key="",
-        error=error,
-    )
+    return ClipReceipt(**asdict(clip), error=error)
 
 
 def _blocks(clips: Sequence[Clip], num_workers: int) -> Iterator[pa.Table]:
@@ -127,9 +114,8 @@ def _blocks(clips: Sequence[Clip], num_workers: int) -> Iterator[pa.Table]:
             yield pa.Table.from_pylist(rows[first : first + size])
 
 
-def _quiet(make: Any, *args: Any) -> Dataset:
+def _quiet() -> None:
     """Ray Data's own bars and plans off: progress is shown by the verb, one line for all operators."""
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    return make(*args)

@@ -29,7 +29,7 @@ class WorkerShape:
 
 def cluster_workers() -> int:
     """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
-    resources = ray.cluster_resources()
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return max(1, int(resources.get("GPU", 0)) or int(resources.get("CPU", 0)))
 
 
@@ -42,7 +42,8 @@ def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, 
         nodes: resources of each node; those of the connected cluster by default.
     """
     if nodes is None:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        alive = (node for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+        nodes = [node["Resources"] for node in alive]
     workers = max(1, min(num_workers, num_units))
     gpus = sum(node.get("GPU", 0) for node in nodes)
     if gpus:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -35,7 +36,7 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "local")
-    local = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
+    local: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
     try:
         yield

@@ -1,6 +1,7 @@
 """`add`: videos, folders of pictures and scenes, with their labels, into the store."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,8 @@ from cluster.cli.output import Failure, JsonOption, StoreOption, failure, finish
 from training.errors import BadInput, MicroModelError
 
 if TYPE_CHECKING:
-    from cluster.adding import Added, Source
+    from cluster.adding import Added
+    from training.data.folder import SourceWithLabels
 
 __all__ = ["add"]
 
@@ -35,13 +37,13 @@ def add(
 
     errors: list[tuple[str, MicroModelError]] = []
     sources = _only(_found(paths, errors), len(errors), labels=labels, shard_id=shard_id)
-    opened = Store.create(store) if sources else None
-    added = []
+    opened = Store.create(store)
+    added: list[Added] = []
     for source in sources:
         try:
             added.append(add_source(opened, source, task=task, ontology=ontology, tile=tile))
         except MicroModelError as error:
-            errors.append((source.name, error))
+            errors.append((source.shard_id, error))
     failures: list[Failure] = [failure(name, error) for name, error in errors]
     if len(errors) == 1 and not added:
         raise errors[0][1]
@@ -50,26 +52,35 @@ def add(
     return code if added else 2
 
 
-def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list[Source]":
-    from cluster.adding import find_sources
+def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list[SourceWithLabels]":
+    from training.data.folder import labelled_folder, left_over
 
-    found: list[Source] = []
+    found: list[SourceWithLabels] = []
     for path in paths:
         try:
-            found.extend(find_sources(path))
+            found.extend(labelled_folder(path))
         except MicroModelError as error:
             errors.append((path, error))
+            continue
+        if unused := left_over(path):
+            some = ", ".join(one.name for one in unused[:3])
+            typer.echo(f"{path}: {len(unused)} files are neither sources nor labels and were left ({some})", err=True)
     return found
 
 
-def _only(sources: "list[Source]", num_bad: int, *, labels: str | None, shard_id: str | None) -> "list[Source]":
+def _only(
+    sources: "list[SourceWithLabels]", num_bad: int, *, labels: str | None, shard_id: str | None
+) -> "list[SourceWithLabels]":
     """Apply the options that are about one source."""
     if labels is None and shard_id is None:
         return sources
     if len(sources) + num_bad != 1:
         option = "--shard-id" if labels is None else "--labels"
         raise BadInput(f"{option}: {len(sources)} sources, needed exactly one video, scene or folder of pictures")
-    return [replace(one, labels=labels or one.labels, shard_id=shard_id or one.shard_id) for one in sources]
+    return [
+        replace(one, labels=Path(labels).absolute() if labels else one.labels, shard_id=shard_id or one.shard_id)
+        for one in sources
+    ]
 
 
 def _remarks(added: "list[Added]") -> None:
@@ -79,7 +90,9 @@ def _remarks(added: "list[Added]") -> None:
         if one.kept:
             typer.echo(f"{one.shard.shard_id}: {one.kept} frames keep the labels they got since", err=True)
         if one.clipped:
-            typer.echo(f"{one.shard.shard_id}: {one.clipped} boxes cut at the border of their picture", err=True)
+            typer.echo(f"{one.shard.shard_id}: {one.clipped} boxes or keypoints moved to the edge of their picture", err=True)
+        if one.unplaced:
+            typer.echo(f"{one.shard.shard_id}: {one.unplaced} objects lie in no tile and were left", err=True)
 
 
 def _rows(added: "list[Added]") -> list[dict[str, object]]:

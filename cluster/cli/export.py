@@ -102,13 +102,14 @@ def _write(stream: TextIO, format: Format, parts: "Iterator[tuple[Shard, Ontolog
     if format is Format.coco:
         from training.data.coco import write_coco
 
-        return write_coco(stream, parts)
+        write_coco(stream, parts)
+        return
     from training.data.geojson import write_geojson
 
     shard, ontology, labels = next(parts)
     if next(parts, None) is not None:
         raise BadInput("geojson: more than one shard and ontology, needed one (name a SHARD and an --ontology)")
-    return write_geojson(stream, shard, ontology, labels)
+    write_geojson(stream, shard, ontology, labels)
 
 
 @contextmanager

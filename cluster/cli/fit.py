@@ -31,23 +31,24 @@ def fit(
     Example: micromodels fit --store ./store --workers 2
     """
     from training.learning.generation import plan_fits
-
-    from cluster.fleet import fit_fleet
-    from cluster.progress import Progress
-    from cluster.resources import cluster_workers
-    from cluster.session import ray_session
     from training.learning.recipes import recipe as recipe_named
     from training.models.backbones import Backbone
     from training.store.store import Store
 
     started = time.monotonic()
-    opened, how = Store.open(store), {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights)}
-    plan = plan_fits(opened, shards or None, ontology, **how, seed=seed)
+    opened = Store.open(store)
+    how: dict[str, Any] = {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
+    plan = plan_fits(opened, shards or None, ontology, **how)
     receipts: list[FitReceipt] = []
     if plan.jobs:
+        from cluster.fleet import fit_fleet
+        from cluster.progress import Progress
+        from cluster.resources import cluster_workers
+        from cluster.session import ray_session
+
         with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
             num_workers = workers or cluster_workers()
-            receipts = fit_fleet(opened.url, plan.jobs, **how, seed=seed, num_workers=num_workers, progress=progress)
+            receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
     document = _document(plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
     return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
 

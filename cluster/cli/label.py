@@ -32,11 +32,6 @@ def label(
     Example: micromodels label --store ./store
     """
     from training.learning.labelling import plan_clips
-
-    from cluster.label import label_fleet
-    from cluster.progress import Progress
-    from cluster.resources import cluster_workers
-    from cluster.session import ray_session
     from training.store.store import Store
 
     started = time.monotonic()
@@ -44,6 +39,11 @@ def label(
     plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
     receipts: list[ClipReceipt] = []
     if plan.clips:
+        from cluster.label import label_fleet
+        from cluster.progress import Progress
+        from cluster.resources import cluster_workers
+        from cluster.session import ray_session
+
         with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
             receipts = label_fleet(opened.url, plan.clips, num_workers=workers or cluster_workers(), progress=progress)
     results = list(_by_shard(receipts))

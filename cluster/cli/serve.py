@@ -2,7 +2,7 @@
 
 import importlib
 import time
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -22,19 +22,27 @@ def serve(
 
     Example: micromodels serve --store ./store --port 8000
     """
-    from ray import serve as ray_serve
-
-    from cluster.session import ray_session
     from training.store.store import Store
 
     url = Store.open(store).url
-    module, _, name = APPLICATION.partition(":")
+    from ray import serve as ray_serve
+
+    from cluster.session import ray_session
+
     with ray_session():
         ray_serve.start(http_options={"host": host, "port": port})
-        ray_serve.run(getattr(importlib.import_module(module), name)({"store": url}), name="micromodels")
+        ray_serve.run(_application({"store": url}), name="micromodels")
         typer.echo(f"serving {url} on http://{host}:{port}, Ctrl-C to stop", err=True)
         try:
             while True:
                 time.sleep(3600)
         finally:
             ray_serve.delete("micromodels")
+
+
+def _application(settings: dict[str, str]) -> Any:
+    """Build the application as `serve run` does: by its import string, its arguments checked against their type."""
+    module, _, name = APPLICATION.partition(":")
+    build = getattr(importlib.import_module(module), name)
+    (kind,) = (hint for argument, hint in get_type_hints(build).items() if argument != "return")
+    return build(kind.model_validate(settings))

@@ -1,0 +1,62 @@
+"""A real Ray of two CPUs, and stores of tiny videos that a smoke recipe fits in a second."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from cluster.session import ray_session
+
+WIDTH, HEIGHT, FRAMES = 96, 64, 16
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_find_this_python() -> None:
+    """Jobs and workers start `python` from PATH."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def two_cpus() -> Iterator[None]:
+    with ray_session(num_cpus=2):
+        yield
+
+
+@pytest.fixture
+def draw() -> Callable[..., Path]:
+    return draw_labelled_video
+
+
+def draw_labelled_video(folder: Path, name: str, *, labelled: tuple[int, ...] = (0, 4, 8, 12, 15), seed: int = 0) -> Path:
+    """NAME.mp4, a bright square that walks over noise, and NAME.coco.json, where it is on the `labelled` frames."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    background = rng.integers(0, 90, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    boxes = []
+    with av.open(str(folder / f"{name}.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for index in range(FRAMES):
+            x, y = 4 + 4 * index, 10 + index
+            picture = background.copy()
+            picture[y : y + 20, x : x + 24] = (250, 240, 40)
+            boxes.append([x, y, 24, 20])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    images = [
+        {"id": n, "file_name": f"{index:06d}.jpg", "frame_index": index, "width": WIDTH, "height": HEIGHT}
+        for n, index in enumerate(labelled)
+    ]
+    annotations = [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": boxes[index], "area": 480, "iscrowd": 0}
+        for n, index in enumerate(labelled)
+    ]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
+    (folder / f"{name}.coco.json").write_text(json.dumps(document))
+    return folder / f"{name}.mp4"

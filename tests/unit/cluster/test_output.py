@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from cluster.cli.output import EXIT_CODES, exit_code, failure, finish, print_table, verb, write_json
+from training import errors
+
+
+def test_every_named_error_has_an_exit_code() -> None:
+    named = [getattr(errors, name) for name in errors.__all__]
+    assert {exit_code(kind("x")) for kind in named} == {2}
+    assert exit_code(ValueError("a bug")) is None
+    assert dict(EXIT_CODES)[KeyboardInterrupt] == 130
+
+
+@pytest.mark.parametrize(("raised", "code"), [(errors.BadVideo("clip.mp4:\nempty"), 2), (KeyboardInterrupt(), 130)])
+def test_a_verb_says_its_error_on_one_line_and_exits(
+    raised: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> int:
+        raise raised
+
+    with pytest.raises(typer.Exit) as exited:
+        verb(fails)()
+    assert exited.value.exit_code == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_bug_in_a_verb_keeps_its_traceback() -> None:
+    def broken() -> int:
+        return 1 // 0
+
+    with pytest.raises(ZeroDivisionError):
+        verb(broken)()
+
+
+def test_failures_are_shown_and_written_and_make_it_exit_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"shard_id": "good", "frames": 16}]
+    document = {"shards": rows, "failures": [failure("bad", errors.BadVideo("bad.mp4: empty"))]}
+    assert finish(document, tmp_path / "out.json", rows=rows) == 3
+    assert "bad       BadVideo: bad.mp4: empty" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out.json").read_text()) == document
+
+
+def test_no_failure_is_exit_0() -> None:
+    assert finish({"shards": [], "failures": []}, None, rows=[]) == 0
+
+
+def test_json_that_cannot_be_written_is_bad_input_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadInput, match="nowhere"):
+        write_json(tmp_path / "nowhere" / "out.json", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_has_one_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([{"shard": "a", "seconds": 1.23456}, {"shard": "long", "seconds": None}])
+    assert capsys.readouterr().out.splitlines() == ["shard  seconds", "a      1.23", "long   -"]

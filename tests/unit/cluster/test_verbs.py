@@ -1,0 +1,56 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.cli.main import VERBS, app
+from training.store.store import Store
+
+run = CliRunner()
+NAMES = [function.__name__ for function in VERBS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_verb_has_help_with_an_example(name: str) -> None:
+    result = run.invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Example: micromodels" in result.stdout
+
+
+def test_help_loads_neither_torch_nor_ray() -> None:
+    probe = "import sys, cluster.cli.main; print([name for name in ('torch', 'ray', 'pyarrow') if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["fit"], ["label", "--no-such-option"], ["nothing"], ["export", "--store", "x"]])
+def test_bad_usage_exits_2(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MICROMODELS_STORE", raising=False)
+    assert run.invoke(app, words).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["fit", "label", "serve"])
+def test_a_store_that_does_not_exist_is_named_and_exits_2(name: str, tmp_path: Path) -> None:
+    result = run.invoke(app, [name, "--store", str(tmp_path / "nothing")])
+    assert result.exit_code == 2
+    assert "StoreUnusable" in result.stderr
+    assert str(tmp_path / "nothing") in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_the_store_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Store.create(str(tmp_path / "store"))
+    monkeypatch.setenv("MICROMODELS_STORE", str(tmp_path / "store"))
+    result = run.invoke(app, ["fit", "no_such_shard"])
+    assert "no_such_shard" in result.output
+    assert result.exit_code in (2, 3)
+
+
+def test_an_unknown_recipe_exits_2_before_any_work(tmp_path: Path) -> None:
+    Store.create(str(tmp_path / "store"))
+    result = run.invoke(app, ["fit", "--store", str(tmp_path / "store"), "--recipe", "magic"])
+    assert result.exit_code == 2
+    assert "BadRecipe: recipe 'magic', needed one of quality, fast, smoke" in result.stderr
