@@ -8,10 +8,11 @@ from cluster.cli.fit import fit
 from cluster.cli.label import label
 from cluster.cli.output import verb
 from cluster.cli.serve import serve
+from cluster.cli.simulate import simulate
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (add, fit, label, export, serve)
+VERBS = (add, fit, label, export, simulate, serve)
 
 app = typer.Typer(
     name="micromodels",

@@ -1,0 +1,80 @@
+"""`simulate`: how good would it be on this labelled data, and what would it cost people?"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cluster.cli.output import JsonOption, failure, finish
+from training.errors import BadInput
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Videos, scenes or folders of pictures with NAME.coco.json.")],
+    labels: Annotated[int, typer.Option(min=1, help="Frames the simulated annotator draws on first.")] = 5,
+    only: Annotated[str | None, typer.Option(metavar="NAME,…", help="Only these shards.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task; every one the labels allow by default.")] = None,
+    recipe: Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")] = "quality",
+    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = "mobilenet_v2",
+    weights: Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")] = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Keep everything here; a temporary store by default.")] = None,
+    json: JsonOption = None,
+) -> int:
+    """Label a few frames from the ground truth, fit, label the rest, and compare with the ground truth nobody used.
+
+    Example: micromodels simulate ./videos --labels 5 --json out.json
+    """
+    from cluster.resources import cluster_workers
+    from cluster.session import ray_session
+    from cluster.simulate import simulate as run
+    from training.data.folder import labelled_folder, left_over
+    from training.learning.recipes import recipe as recipe_named
+    from training.models.backbones import Backbone, resolve_weights
+    from training.models.tasks import TASKS
+    from training.store.store import Store
+
+    if task is not None and task not in TASKS:
+        raise BadInput(f"--task {task}: cannot be fitted, needed one of {', '.join(TASKS)}")
+    sources = {source.shard_id: source for source in labelled_folder(directory)}
+    wanted = list(sources) if only is None else only.split(",")
+    chosen, start = recipe_named(recipe), Backbone(name=backbone, weights=weights)
+    resolve_weights(start)  # bad weights are told before anything else is done
+    with _store(store) as url, ray_session(num_cpus=workers):
+        result = run(
+            Store.create(url),
+            [sources[name] for name in wanted if name in sources],
+            task=task,
+            labels=labels,
+            recipe=chosen,
+            backbone=start,
+            seed=seed,
+            num_workers=workers or cluster_workers(),
+        )
+    missing = [name for name in wanted if name not in sources]
+    result["failures"] += [failure(name, f"no such source in {directory}") for name in missing]
+    result["not_used"] = [path.name for path in left_over(directory)]
+    return finish(result, json, rows=[row for entry in result["shards"] for row in _rows(entry)])
+
+
+@contextmanager
+def _store(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="micromodels-simulate-") as scratch:
+        yield str(Path(scratch) / "store")
+
+
+def _rows(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One line per generation, and one per neighbour below it."""
+    named = {f"generation {one['generation']}": one for one in entry["generations"]} | entry["baselines"]
+    numbers = ("frames_touched", "precision", "recall", "tight_recall", "mean_iou", "e_count", "e_time", "fit_seconds")
+    for name, one in named.items():
+        yield {"shard": entry["shard_id"], "task": entry["task"], "by": name, **{key: one.get(key) for key in numbers}}
