@@ -24,7 +24,7 @@ class LocalObjects:
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.url = os.path.abspath(root)
+        self.url = os.path.abspath(root)  # noqa: PTH100 (a link someone chose as root stays a link)
         self._root = Path(self.url)
 
     def create(self, key: str, data: bytes) -> None:
@@ -39,7 +39,7 @@ class LocalObjects:
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
         with self._named_errors(key), self._temporary(path, data) as temporary:
-            os.replace(temporary, path)
+            temporary.replace(path)
             _flush_directory(path.parent)
 
     def read(self, key: str) -> bytes:
@@ -89,7 +89,7 @@ class LocalObjects:
         return self._root / key
 
     def _write(self, temporary: Path, data: bytes) -> None:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

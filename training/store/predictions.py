@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training.data.annotations import ANNOTATION_SCHEMA, FrameLabels, labels_from_table, labels_to_table
@@ -63,10 +64,10 @@ class Predictions:
         keys = [key for _, key in self._parts(shard_id, ontology, generation)]
         for data in read_each(self._objects, keys):
             table = pq.read_table(io.BytesIO(data), schema=PREDICTION_SCHEMA)
-            failed = pa.compute.equal(table["level"], "error")
+            failed = pc.equal(table["level"], "error")
             for row in table.filter(failed).to_pylist():
                 errors[row["frame_index"]] = row["error"]
-            labels.update((frame.frame_index, frame) for frame in labels_from_table(table.filter(pa.compute.invert(failed))))
+            labels.update((frame.frame_index, frame) for frame in labels_from_table(table.filter(pc.invert(failed))))
         return [labels[index] for index in sorted(labels)], {
             index: errors[index] for index in sorted(errors) if index not in labels
         }

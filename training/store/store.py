@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pyarrow.parquet as pq
 
@@ -23,6 +24,7 @@ from training.errors import (
 )
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.local import LocalObjects
+from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
 from training.store.predictions import Predictions
 from training.store.registry import Registry
@@ -32,6 +34,7 @@ __all__ = ["KIND", "SCHEMA", "Store"]
 KIND = "micromodels-store"
 SCHEMA = 1
 _MANIFEST = "store.json"
+_PART = ".parquet"
 
 
 class Store:
@@ -59,10 +62,8 @@ class Store:
             if found and not objects.exists(_MANIFEST):
                 some = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
                 raise StoreUnusable(f"{objects.url}: holds {some} and no {_MANIFEST}, needed an empty place or one of our stores")
-            try:
+            with suppress(AlreadyExists):  # another process made it just now: checked like any other
                 objects.create(_MANIFEST, to_json_bytes({"schema": SCHEMA, "kind": KIND}, _MANIFEST))
-            except AlreadyExists:  # another process made it just now: checked like any other
-                pass
         return cls._checked(objects)
 
     @classmethod
@@ -126,8 +127,8 @@ class Store:
             there = self.ontology(ontology.name)
             if there != ontology:
                 raise BadInput(
-                    f"ontology {ontology.name}: found {ontology.task} of {', '.join(ontology.classes)}, the store has {there.task} of"
-                    f" {', '.join(there.classes)}; needed another name"
+                    f"ontology {ontology.name}: found {ontology.task} of {', '.join(ontology.classes)}, the store has"
+                    f" {there.task} of {', '.join(there.classes)}; needed another name"
                 ) from error
 
     def ontology(self, name: str) -> Ontology:
@@ -145,7 +146,7 @@ class Store:
         return [Ontology.from_json(from_json_bytes(data, key)) for key, data in read]
 
     def annotate(self, shard_id: str, ontology_name: str, labels: Sequence[FrameLabels]) -> int:
-        """Append one immutable part of annotations; a frame in it replaces what was said about that frame. Returns the part's number.
+        """Append one immutable part of annotations and return its number; the last part that has a frame is believed.
 
         Raises:
             UnknownShard, UnknownOntology, UnknownFrame, UnknownClass, BadAnnotation, BadInput: nothing is written.
@@ -153,19 +154,12 @@ class Store:
         _check_labels(self.shard(shard_id), self.ontology(ontology_name), labels)
         buffer = io.BytesIO()
         pq.write_table(labels_to_table(labels), buffer, compression="zstd")
-        folder = f"annotations/{shard_id}/{ontology_name}/"
-        number = 1 + max(self._parts(folder), default=0)
-        while True:
-            try:
-                self.objects.create(f"{folder}{number:04d}.parquet", buffer.getvalue())
-                return number
-            except AlreadyExists:
-                number += 1
+        return append(self.objects, f"annotations/{shard_id}/{ontology_name}/", _PART, buffer.getvalue())
 
     def labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
         """What is said about every frame somebody looked at, by frame."""
         folder = f"annotations/{check_identifier(shard_id, 'shard id')}/{check_identifier(ontology_name, 'ontology name')}/"
-        keys = [f"{folder}{number:04d}.parquet" for number in sorted(self._parts(folder))]
+        keys = [numbered_key(folder, number, _PART) for number in numbers(self.objects, folder, _PART)]
         last: dict[int, FrameLabels] = {}
         for data in read_each(self.objects, keys):
             last.update((frame.frame_index, frame) for frame in labels_from_table(pq.read_table(io.BytesIO(data))))
@@ -174,12 +168,8 @@ class Store:
     def labelled(self, shard_id: str) -> list[str]:
         """Names of the ontologies this shard has annotations of; reads none of them."""
         folder = f"annotations/{check_identifier(shard_id, 'shard id')}/"
-        parts = (key[len(folder) :].split("/") for key in self.objects.keys(folder) if key.endswith(".parquet"))
+        parts = (key[len(folder) :].split("/") for key in self.objects.keys(folder) if key.endswith(_PART))
         return sorted({names[0] for names in parts})
-
-    def _parts(self, folder: str) -> list[int]:
-        names = (name.removesuffix(".parquet") for name in self.objects.children(folder) if name.endswith(".parquet"))
-        return [int(name) for name in names if name.isdecimal()]
 
     @classmethod
     def _checked(cls, objects: ObjectStore) -> "Store":
