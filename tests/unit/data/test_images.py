@@ -1,0 +1,84 @@
+"""A folder of pictures is a shard: natural order, one size, nothing dropped in silence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.data.sources import open_frames, probe
+from training.errors import BadInput, BadPicture, UnknownFrame
+
+
+def _grey(level: int, width: int = 12, height: int = 8) -> Any:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def test_frames_follow_the_natural_order_of_names(write_picture: Any) -> None:
+    for number in (10, 2, 1, 33):
+        folder = write_picture(f"clip/frame{number}.png", _grey(number)).parent
+    shard = probe(folder)
+    assert (shard.kind, shard.shard_id, shard.num_frames, shard.width, shard.height) == ("images", "clip", 4, 12, 8)
+    with open_frames(shard) as frames:
+        found = [(frame.frame_index, int(frame.image_HW3[0, 0, 0])) for frame in frames.read()]
+        assert found == [(0, 1), (1, 2), (2, 10), (3, 33)]
+        assert [frame.frame_index for frame in frames.read([3, 1, 3])] == [1, 3]
+        with pytest.raises(UnknownFrame, match="clip: frame 4"):
+            frames.read([4])
+
+
+def test_sizes_are_compared_upright(write_picture: Any) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_picture("clip/a.png", _grey(1, 12, 8))
+    folder = write_picture("clip/b.png", _grey(2, 8, 12), exif=exif).parent
+    assert [frame.image_HW3.shape for frame in open_frames(probe(folder)).read()] == [(8, 12, 3)] * 2
+
+
+def test_the_odd_size_is_named(write_picture: Any) -> None:
+    for name in ("a", "c", "d"):
+        write_picture(f"clip/{name}.png", _grey(1))
+    odd = write_picture("clip/b.png", _grey(1, 5, 5))
+    with pytest.raises(BadInput, match=r"b.png: 5x5, needed 12x8"):
+        probe(odd.parent)
+
+
+def test_texts_and_hidden_files_are_passed_over_and_others_refused(write_picture: Any) -> None:
+    folder = write_picture("clip/a.png", _grey(1)).parent
+    for name in (".hidden", "notes.txt", "labels.json", "times.csv"):
+        (folder / name).write_text("x")
+    assert probe(folder).num_frames == 1
+    (folder / "model.bin").write_text("x")
+    with pytest.raises(BadInput, match=r"model.bin: found among pictures"):
+        probe(folder)
+
+
+def test_a_broken_picture_is_named(write_picture: Any) -> None:
+    path = write_picture("clip/a.png", _grey(1))
+    path.with_name("b.png").write_bytes(path.read_bytes()[:40])
+    with pytest.raises(BadPicture, match=r"b.png: 40 bytes"):
+        probe(path.parent)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no pictures"):
+        probe(tmp_path)
+
+
+def test_the_hash_covers_names_and_bytes(write_picture: Any) -> None:
+    path = write_picture("clip/a.png", _grey(1))
+    first = probe(path.parent).content_hash
+    assert probe(path.parent).content_hash == first
+    renamed = path.rename(path.with_name("b.png"))
+    second = probe(path.parent).content_hash
+    write_picture("clip/b.png", _grey(2))
+    assert len({first, second, probe(renamed.parent).content_hash}) == 3
+
+
+def test_a_folder_that_changed_after_it_was_added_is_noticed(write_picture: Any) -> None:
+    path = write_picture("clip/a.png", _grey(1))
+    shard = probe(path.parent)
+    write_picture("clip/b.png", _grey(1))
+    with pytest.raises(BadInput, match="2 pictures, needed the 1 that were added"):
+        list(open_frames(shard).read())

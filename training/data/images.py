@@ -1,0 +1,115 @@
+"""Frames of a folder of pictures, in natural order of their names: frame2.png comes before frame10.png."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from training.data.frames import Frame
+from training.data.pictures import PICTURE_SUFFIXES, decode_picture
+from training.data.shards import Shard
+from training.data.wanted import wanted_frames
+from training.errors import BadInput, BadPicture
+
+__all__ = ["ImageFrames", "pictures_in", "probe_images"]
+
+_IGNORED_SUFFIXES = frozenset({".csv", ".json", ".md", ".txt", ".xml", ".yaml", ".yml"})
+_IGNORED_NAMES = frozenset({"Thumbs.db", "desktop.ini"})
+
+
+class ImageFrames:
+    """The frames of one folder of pictures; frame n is the n-th file, one decoded picture is held at a time."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+    def read(self, frame_indices: Iterable[int] | None = None) -> Iterator[Frame]:
+        """Yield the frames asked for (all by default) in increasing order, each once.
+
+        Raises:
+            UnknownFrame: an index outside 0..num_frames-1; raised at once.
+            BadInput: the folder no longer holds as many pictures as when it was added.
+            BadPicture: a picture that cannot be decoded or has another size; names the file and the frame.
+        """
+        return self._read(wanted_frames(self.shard, frame_indices))
+
+    def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        shard = self.shard
+        paths = pictures_in(shard.uri)[shard.first_frame :]
+        if len(paths) < shard.num_frames or (shard.first_frame == 0 and len(paths) != shard.num_frames):
+            raise BadInput(f"{shard.uri}: {len(paths)} pictures, needed the {shard.num_frames} that were added")
+        for index in wanted:
+            image_HW3 = decode_picture(paths[index].read_bytes(), name=f"{paths[index]} (frame {index})")
+            height, width = image_HW3.shape[:2]
+            if (width, height) != (shard.width, shard.height):
+                raise BadPicture(f"{paths[index]} (frame {index}): {width}x{height}, needed {shard.width}x{shard.height}")
+            yield Frame(shard_id=shard.shard_id, frame_index=index, image_HW3=image_HW3)
+
+
+def pictures_in(directory: str | Path) -> list[Path]:
+    """The pictures of a folder in natural order of their names.
+
+    Hidden files and texts beside the pictures (.csv .json .md .txt .xml .yaml, Thumbs.db, desktop.ini) are no frames
+    and are passed over. Anything else, folders too, is refused rather than dropped.
+    Raises:
+        BadInput: no pictures, or something that is neither picture nor text.
+    """
+    found: list[Path] = []
+    for path in sorted(Path(directory).iterdir(), key=_natural):
+        if path.name.startswith(".") or path.name in _IGNORED_NAMES or path.suffix.lower() in _IGNORED_SUFFIXES:
+            continue
+        if path.is_dir() or path.suffix.lower() not in PICTURE_SUFFIXES:
+            raise BadInput(f"{path}: found among pictures, needed only {' '.join(sorted(PICTURE_SUFFIXES))} there")
+        found.append(path)
+    if not found:
+        raise BadInput(f"{directory}: no pictures, needed files of {' '.join(sorted(PICTURE_SUFFIXES))}")
+    return found
+
+
+def probe_images(directory: str, *, shard_id: str) -> Shard:
+    """Decode every picture once and describe the folder as one shard; the hash is over names and bytes.
+
+    Raises:
+        BadInput: no pictures, or one whose size (upright) differs from the size most of them share; names it.
+        BadPicture: a picture that cannot be decoded.
+    """
+    digest = hashlib.sha256()
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path in pictures_in(directory):
+        data = path.read_bytes()
+        digest.update(f"{path.name}\0{len(data)}\0".encode("utf-8", "surrogateescape"))
+        digest.update(data)
+        height, width = decode_picture(data, name=str(path)).shape[:2]
+        sizes[path] = (width, height)
+    width, height = _shared_size(sizes)
+    return Shard(
+        shard_id=shard_id,
+        uri=str(directory),
+        kind="images",
+        num_frames=len(sizes),
+        width=width,
+        height=height,
+        content_hash=f"sha256:{digest.hexdigest()}",
+    )
+
+
+def _shared_size(sizes: dict[Path, tuple[int, int]]) -> tuple[int, int]:
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    for path, size in sizes.items():
+        if size != usual:
+            raise BadInput(f"{path}: {size[0]}x{size[1]}, needed {usual[0]}x{usual[1]} like the other pictures of the folder")
+    return usual
+
+
+def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name

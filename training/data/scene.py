@@ -1,0 +1,121 @@
+"""Frames of one large picture cut into tiles, read by window; a tile carries where it lies.
+
+A GeoTIFF or COG is never read whole. A plain picture (PNG, JPEG, …) can only be decoded whole: that happens once for
+each opened source, and its memory is bounded by the decoded picture (3 bytes a pixel, pictures.MAX_PIXELS at most).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.frames import Frame
+from training.data.geotiff import GEO_SUFFIXES, GeoTiff, chosen_bands, probe_geotiff
+from training.data.pictures import decode_picture
+from training.data.shards import SceneGrid, Shard, Window
+from training.data.wanted import wanted_frames
+from training.errors import BadInput, BadPicture
+
+__all__ = ["SceneFrames", "probe_scene"]
+
+_ReadWindow = Callable[[Window], NDArray[np.uint8]]
+
+
+class SceneFrames:
+    """The tiles of one scene, row by row; the file stays open until the source is left."""
+
+    def __init__(self, shard: Shard) -> None:
+        if shard.scene is None:
+            raise BadInput(f"{shard.shard_id}: kind {shard.kind!r} has no grid, needed a scene")
+        self.shard = shard
+        self._grid = shard.scene
+        self._stack = contextlib.ExitStack()
+        self._opened: _ReadWindow | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._opened = None
+        self._stack.close()
+
+    def read(self, frame_indices: Iterable[int] | None = None) -> Iterator[Frame]:
+        """Yield the tiles asked for (all by default) in increasing order, each once, with their windows.
+
+        Raises:
+            UnknownFrame: an index outside 0..num_frames-1; raised at once.
+            BadPicture: the scene cannot be read or has another size; names the file.
+        """
+        return self._read(wanted_frames(self.shard, frame_indices))
+
+    def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        for index in wanted:
+            self._opened = self._opened or self._open()
+            window = self._grid.window(self.shard.first_frame + index)
+            yield Frame(shard_id=self.shard.shard_id, frame_index=index, image_HW3=self._opened(window), window=window)
+
+    def _open(self) -> _ReadWindow:
+        path, grid = self.shard.uri, self._grid
+        if Path(path).suffix.lower() not in GEO_SUFFIXES:
+            picture_HW3 = _decoded(path)
+            _refuse_other_size(path, picture_HW3.shape[1], picture_HW3.shape[0], grid)
+            return lambda window: _cut(picture_HW3, window, grid)
+        scene = GeoTiff(path)
+        self._stack.callback(scene.close)
+        _refuse_other_size(path, scene.dataset.width, scene.dataset.height, grid)
+        return lambda window: scene.read(window, grid)
+
+
+def probe_scene(
+    path: str,
+    *,
+    shard_id: str,
+    content_hash: str,
+    tile: int = 512,
+    stride: int | None = None,
+    bands: tuple[int, ...] | None = None,
+) -> Shard:
+    """Describe one large picture as a shard of tiles of `tile` pixels, `stride` (default: tile) pixels apart.
+
+    Raises:
+        BadInput: tile or stride without pixels, a stride that leaves gaps, or bands that the scene does not have.
+        BadPicture: not a picture, or truncated.
+        MissingExtra: a GeoTIFF, and rasterio is not installed.
+    """
+    stride = tile if stride is None else stride
+    if not 1 <= stride <= tile:
+        raise BadInput(f"{path}: tiles of {tile} pixels every {stride}, needed 1 <= stride <= tile")
+    if Path(path).suffix.lower() in GEO_SUFFIXES:
+        grid = probe_geotiff(path, tile=tile, stride=stride, bands=bands)
+    else:
+        height, width = _decoded(path).shape[:2]
+        rgb = chosen_bands(path, bands, 3)
+        grid = SceneGrid(width=width, height=height, tile=tile, stride=stride, bands=rgb, dtype="uint8")
+    return Shard(
+        shard_id=shard_id,
+        uri=path,
+        kind="scene",
+        num_frames=grid.columns * grid.rows,
+        width=min(tile, grid.width),
+        height=min(tile, grid.height),
+        content_hash=content_hash,
+        scene=grid,
+    )
+
+
+def _decoded(path: str) -> NDArray[np.uint8]:
+    return decode_picture(Path(path).read_bytes(), name=path)
+
+
+def _cut(picture_HW3: NDArray[np.uint8], window: Window, grid: SceneGrid) -> NDArray[np.uint8]:
+    rows, columns = slice(window.row, window.row + window.height), slice(window.column, window.column + window.width)
+    return np.ascontiguousarray(picture_HW3[rows, columns][..., [band - 1 for band in grid.bands]])
+
+
+def _refuse_other_size(path: str, width: int, height: int, grid: SceneGrid) -> None:
+    if (width, height) != (grid.width, grid.height):
+        raise BadPicture(f"{path}: {width}x{height}, needed the {grid.width}x{grid.height} of the scene that was added")

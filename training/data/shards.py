@@ -1,0 +1,112 @@
+"""The domain one micro-model owns: a video, a folder of pictures, or a scene cut into tiles."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from training.data.identifiers import check_identifier
+from training.errors import BadInput
+
+__all__ = ["Affine", "SceneGrid", "Shard", "ShardKind", "Window"]
+
+ShardKind = Literal["video", "images", "scene"]
+Affine = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A rectangle of a scene, in scene pixels; the last column and row of tiles may be cut short."""
+
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneGrid:
+    """How one large picture is cut into tiles: row-major, `stride` pixels apart, `tile` pixels wide and high.
+
+    transform: (a, b, c, d, e, f) with x = a*column + b*row + c and y = d*column + e*row + f in `crs`;
+        None with crs None for a plain picture.
+    crs: 'EPSG:…' or WKT.
+    bands: 1-based band numbers that become red, green and blue.
+    scale: per band the values that become 0 and 255, fixed when the scene was added; None if its pixels are uint8 already.
+    """
+
+    width: int
+    height: int
+    tile: int
+    stride: int
+    bands: tuple[int, ...]
+    dtype: str
+    crs: str | None = None
+    transform: Affine | None = None
+    scale: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def columns(self) -> int:
+        return _steps(self.width, self.tile, self.stride)
+
+    @property
+    def rows(self) -> int:
+        return _steps(self.height, self.tile, self.stride)
+
+    def window(self, frame_index: int) -> Window:
+        """The window of tile `frame_index`, clipped to the scene."""
+        row, column = divmod(frame_index, self.columns)
+        x, y = column * self.stride, row * self.stride
+        return Window(column=x, row=y, width=min(self.tile, self.width - x), height=min(self.tile, self.height - y))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One row of the store's shard table.
+
+    uri: absolute path or URL of the video, the folder of pictures or the scene.
+    num_frames, width, height: frames, and pixels of one upright frame (of one full tile for a scene).
+    first_frame: where a time segment of a long video starts in its file; frame_index counts from 0 within the shard.
+    fps: frames per second on average; None for pictures.
+    content_hash: 'sha256:…' of the source's bytes.
+    """
+
+    shard_id: str
+    uri: str
+    kind: ShardKind
+    num_frames: int
+    width: int
+    height: int
+    content_hash: str
+    fps: float | None = None
+    first_frame: int = 0
+    scene: SceneGrid | None = None
+
+    def __post_init__(self) -> None:
+        check_identifier(self.shard_id, "shard id")
+        if min(self.num_frames, self.width, self.height) < 1:
+            raise BadInput(f"{self.shard_id}: {self.num_frames} frames of {self.width}x{self.height}, needed at least one pixel")
+        if (self.kind == "scene") != (self.scene is not None):
+            raise BadInput(f"{self.shard_id}: kind {self.kind!r} with scene grid {self.scene}")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Shard":
+        values = dict(document)
+        grid = values.get("scene")
+        if grid is not None:
+            transform, scale = grid.get("transform"), grid.get("scale")
+            values["scene"] = SceneGrid(
+                **{
+                    **grid,
+                    "bands": tuple(grid["bands"]),
+                    "transform": None if transform is None else tuple(transform),
+                    "scale": None if scale is None else tuple((float(low), float(high)) for low, high in scale),
+                }
+            )
+        return cls(**values)
+
+
+def _steps(size: int, tile: int, stride: int) -> int:
+    return 1 + max(0, -(-(size - tile) // stride))
