@@ -56,7 +56,7 @@ class Bank:
     def _predict_batch(self, model: MicroModel, frames: Sequence[Frame], min_score: float | None) -> list[FrameLabels]:
         placed = [place_frame(frame, model.network.config.scale) for frame in frames]
         outputs = model.network(stack_inputs([image for image, _ in placed], self.device))
-        decoding = model.decoding if min_score is None else {**model.decoding, "min_score": min_score}
+        decoding = model.decoding if min_score is None else {**model.decoding, "min_scores": [min_score] * 3}
         found = model.task.decode(outputs, [place for _, place in placed], model.network.config, decoding)
         return [
             FrameLabels(shard_id=frame.shard_id, frame_index=frame.frame_index, annotations=annotations)

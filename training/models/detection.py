@@ -30,7 +30,8 @@ PRIOR_LOGIT = float(np.log(0.02 / 0.98))
 CENTRE_SPREAD = 0.15  # standard deviation of the heat, in box sides
 CORE = 0.5  # boxes are regressed where the heat of their own centre is above this
 NMS_IOU = 0.5
-MIN_SCORE = 0.3
+# An object as sure as this is believed: where every labelled frame had one, where some had, where none had that many.
+ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE = 0.15, 0.3, 0.5
 MAX_OBJECTS = 300
 MAX_LOG_RATIO = 4.0
 FOUND_IOU, TIGHT_IOU = 0.5, 0.7
@@ -50,7 +51,13 @@ class Detection:
         return [float(np.sqrt((x2 - x1) * (y2 - y1))) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]]
 
     def learned_limits(self, labels: Sequence[FrameLabels]) -> dict[str, Any]:
-        return {"min_score": MIN_SCORE}
+        """Fewest and most objects of each class on a labelled frame; the scores believed up to each."""
+        counts = np.array([[_boxes(frame)[1].count(name) for name in self.ontology.classes] for frame in labels])
+        return {
+            "fewest": counts.min(axis=0).tolist(),
+            "most": counts.max(axis=0).tolist(),
+            "min_scores": [ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE],
+        }
 
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """Heat starts at a low prior (as in focal loss, Lin et al. 2017), distances at half the median side."""
@@ -148,10 +155,11 @@ class Detection:
     def _picture_boxes(
         self, peaks_Khw: Tensor, boxes_4hw: Tensor, place: Placement, config: NetworkConfig, decoding: Mapping[str, Any]
     ) -> tuple[Annotation, ...]:
-        k, row, column = torch.nonzero(peaks_Khw > decoding["min_score"], as_tuple=True)
+        k, row, column = torch.nonzero(peaks_Khw >= min(decoding["min_scores"]), as_tuple=True)
         scores = peaks_Khw[k, row, column]
         boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
         keep = batched_nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
+        keep = keep[_believed(k[keep], scores[keep], decoding)]
         in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
         if place.bounded:
             in_frame = in_frame.clip(0, [place.frame_width, place.frame_height] * 2)
@@ -161,6 +169,15 @@ class Detection:
             for (x1, y1, x2, y2), score, name in found
             if x2 > x1 and y2 > y1
         )
+
+
+def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any]) -> Tensor:
+    """(M,) whether each object, best first, is sure enough for being the n-th of its class on one frame."""
+    seen = F.one_hot(k_M, len(decoding["most"])).cumsum(0).gather(1, k_M[:, None])[:, 0]
+    always, sometimes, never = decoding["min_scores"]
+    fewest, most = (torch.tensor(decoding[name], device=k_M.device)[k_M] for name in ("fewest", "most"))
+    needed = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
+    return scores_M >= needed
 
 
 def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str], list[bool]]:
