@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from training.data.annotations import Annotation, FrameLabels
+from training.errors import BadInput, UnknownFrame
+from training.store.store import Store
+
+CLIP = ("dog", "detection.dog", 2)
+
+
+def said(index: int, score: float = 0.5, shard_id: str = "dog") -> FrameLabels:
+    annotation = Annotation(class_name="dog", bbox_xyxy=(1.0, 2.0, 3.0, 4.0), provenance="model", generation=2, score=score)
+    return FrameLabels(shard_id=shard_id, frame_index=index, annotations=(annotation,))
+
+
+def empty(index: int) -> FrameLabels:
+    return FrameLabels(shard_id="dog", frame_index=index)
+
+
+def test_predictions_come_back_by_frame_with_empty_and_unreadable_ones(store: Store) -> None:
+    store.predictions.write(*CLIP, 4, 6, [said(4), said(5)])
+    key = store.predictions.write(*CLIP, 0, 4, [said(2), empty(0), said(1)], {3: "truncated"})
+    assert key == "predictions/detection.dog/shard_id=dog/gen-0002/00000000-00000004.parquet"
+    assert store.predictions.done(*CLIP) == [(0, 4), (4, 6)]
+    assert store.predictions.read(*CLIP) == ([empty(0), said(1), said(2), said(4), said(5)], {3: "truncated"})
+    assert store.predictions.done("dog", "detection.dog", 1) == []
+    assert store.predictions.read("dog", "detection.dog", 1) == ([], {})
+
+
+def test_writing_a_clip_again_gives_the_same_bytes_under_the_same_key(store: Store) -> None:
+    first = store.objects.read(store.predictions.write(*CLIP, 0, 2, [said(0), said(1)]))
+    second = store.objects.read(store.predictions.write(*CLIP, 0, 2, [said(1), said(0)]))
+    assert first == second
+    assert len(store.objects.keys("predictions/")) == 1
+    store.predictions.write(*CLIP, 0, 2, [said(0), empty(1)], {})
+    assert store.predictions.read(*CLIP)[0] == [said(0), empty(1)]
+
+
+def test_a_clip_read_at_last_replaces_its_errors(store: Store) -> None:
+    store.predictions.write(*CLIP, 0, 2, [said(0)], {1: "truncated"})
+    store.predictions.write(*CLIP, 0, 2, [said(0), said(1)])
+    assert store.predictions.read(*CLIP) == ([said(0), said(1)], {})
+
+
+def test_the_files_are_plain_parquet_that_others_read(store: Store) -> None:
+    store.predictions.write("2024", "detection.dog", 1, 0, 3, [said(0, shard_id="2024"), said(1, shard_id="2024")], {2: "gone"})
+    path = next(Path(store.url).rglob("*.parquet"))
+    rows = pq.read_table(path, partitioning=None).to_pylist()
+    assert [(row["frame_index"], row["level"], row["error"]) for row in rows] == [
+        (0, "object", None),
+        (1, "object", None),
+        (2, "error", "gone"),
+    ]
+    assert rows[0]["shard_id"] == "2024"
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "labels", "errors"),
+    [
+        (0, 2, [said(0)], {}),
+        (0, 2, [said(0), said(1), said(2)], {}),
+        (0, 2, [said(0), said(1)], {1: "also"}),
+        (0, 2, [said(0), said(0)], {}),
+        (0, 2, [said(0), said(1, shard_id="cat")], {}),
+    ],
+)
+def test_every_frame_of_a_clip_is_said_exactly_once(
+    store: Store, start: int, stop: int, labels: list[FrameLabels], errors: dict[int, str]
+) -> None:
+    with pytest.raises(UnknownFrame, match=r"dog clip 0\.\.2"):
+        store.predictions.write(*CLIP, start, stop, labels, errors)
+    assert store.predictions.done(*CLIP) == []
+
+
+@pytest.mark.parametrize(("start", "stop"), [(2, 2), (3, 1), (-1, 1)])
+def test_an_impossible_clip_is_refused(store: Store, start: int, stop: int) -> None:
+    with pytest.raises(BadInput, match="needed 0 <= start < stop"):
+        store.predictions.write(*CLIP, start, stop, [])
