@@ -39,6 +39,7 @@ class VideoFrames:
         self.shard = shard
         self._threads = threads
         self._reformatter = VideoReformatter()
+        self._turns: dict[int, Turn] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +68,7 @@ class VideoFrames:
             raise BadVideo(f"{self.shard.uri}: {error.strerror}, needed pictures that convert to RGB") from error
 
     def _frame(self, frame_index: int, picture: VideoFrame) -> Frame:
-        turn = _turn(picture)
+        turn = _turn(picture, self._turns)
         size = upright_size(picture.width, picture.height, turn)
         if size != (self.shard.width, self.shard.height):
             raise _size_changed(self.shard.uri, frame_index, size, (self.shard.width, self.shard.height))
@@ -87,8 +88,9 @@ def probe_video(path: str, *, shard_id: str, content_hash: str, threads: int = 1
     """
     index = packet_index(path)
     count, size = 0, (0, 0)
+    turns: dict[int, Turn] = {}
     for number, picture in _from_start(path, threads):
-        found = upright_size(picture.width, picture.height, _turn(picture))
+        found = upright_size(picture.width, picture.height, _turn(picture, turns))
         size = size if number else found
         if found != size:
             raise _size_changed(path, number, found, size)
@@ -180,9 +182,12 @@ def _from_start(path: str, threads: int) -> Iterator[tuple[int, VideoFrame]]:
         yield from counted_pictures(path, container, stream)
 
 
-def _turn(picture: VideoFrame) -> Turn:
-    matrix: Any = picture.side_data.get("DISPLAYMATRIX")
-    return turn_from_matrix(None if matrix is None else bytes(matrix))
+def _turn(picture: VideoFrame, known: dict[int, Turn]) -> Turn:
+    """Looked up once per rotation and file: a picture whose side data was touched lives until a garbage collection."""
+    if picture.rotation not in known:
+        matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+        known[picture.rotation] = turn_from_matrix(None if matrix is None else bytes(matrix))
+    return known[picture.rotation]
 
 
 def _size_changed(path: str, frame: int, found: tuple[int, int], needed: tuple[int, int]) -> BadVideo:
