@@ -1,0 +1,1 @@
+"""Shards, frames, ontologies and annotations: what goes in and what comes out."""
