@@ -7,7 +7,7 @@ from pathlib import Path
 from training.data.geotiff import GEO_SUFFIXES
 from training.data.images import pictures_in
 from training.data.pictures import PICTURE_SUFFIXES
-from training.data.sources import SCENE_SUFFIXES, VIDEO_SUFFIXES, kind_of, shard_id_of
+from training.data.sources import SCENE_SUFFIXES, VIDEO_SUFFIXES, absolute, kind_of, shard_id_of
 from training.errors import BadInput, DuplicateShard
 
 __all__ = ["LABELS_SUFFIX", "SourceWithLabels", "labelled_folder", "left_over"]
@@ -33,7 +33,7 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
         DuplicateShard: two sources of one name.
         UnsupportedInput: a single file that is neither video nor scene.
     """
-    root = Path(directory).absolute()
+    root = absolute(directory)
     if not root.is_dir():
         kind_of(root)
         return [_with_labels(root)]
@@ -53,7 +53,7 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
 
 def left_over(directory: str | Path) -> list[Path]:
     """The files and folders that `labelled_folder` makes no use of, hidden ones aside, so that they can be reported."""
-    root = Path(directory).absolute()
+    root = absolute(directory)
     entries = _entries(root) if root.is_dir() else []
     if _is_one_folder_of_pictures(entries):
         return [path for path in entries if path.suffix.lower() not in PICTURE_SUFFIXES]

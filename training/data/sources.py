@@ -1,6 +1,7 @@
 """From a path to a shard, and from a shard to its frames, whatever it is made of."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from training.data.shards import Shard, ShardKind
 from training.data.video import VideoFrames, probe_video
 from training.errors import BadInput, UnsupportedInput
 
-__all__ = ["SCENE_SUFFIXES", "VIDEO_SUFFIXES", "kind_of", "open_frames", "probe", "shard_id_of"]
+__all__ = ["SCENE_SUFFIXES", "VIDEO_SUFFIXES", "absolute", "kind_of", "open_frames", "probe", "shard_id_of"]
 
 # fmt: off
 VIDEO_SUFFIXES: Final = frozenset({
@@ -47,7 +48,7 @@ def probe(
         BadInput: missing, or cannot be used; names the file, what was found and what was needed.
         BadVideo, BadPicture, MissingExtra: subclasses of BadInput, see probe_video, probe_images and probe_scene.
     """
-    source = Path(path).absolute()
+    source = absolute(path)
     kind, name = kind_of(source), shard_id_of(source) if shard_id is None else shard_id
     if kind == "images":
         return probe_images(str(source), shard_id=name)
@@ -65,6 +66,11 @@ def open_frames(shard: Shard, *, threads: int = 1) -> FrameSource:
     if shard.kind == "video":
         return VideoFrames(shard, threads=threads)
     return ImageFrames(shard) if shard.kind == "images" else SceneFrames(shard)
+
+
+def absolute(path: str | Path) -> Path:
+    """The one absolute spelling of a path, without '..'; links are kept, their names are what people know."""
+    return Path(os.path.normpath(Path(path).absolute()))
 
 
 def kind_of(path: str | Path) -> ShardKind:

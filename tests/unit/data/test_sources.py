@@ -21,6 +21,7 @@ def test_a_relative_path_becomes_absolute(write_video: Any, monkeypatch: pytest.
     monkeypatch.chdir(path.parent)
     shard = probe("a.mp4", shard_id="named")
     assert (shard.uri, shard.shard_id) == (str(path), "named")
+    assert probe(f"../{path.parent.name}/a.mp4", shard_id="named") == shard
 
 
 def test_suffixes_count_in_any_case(write_video: Any, write_picture: Any) -> None:
