@@ -8,7 +8,7 @@ from typing import Any
 from training.data.annotations import Annotation
 from training.data.coco_document import Category, Picture
 from training.data.ontology import TaskName
-from training.data.rle import cut, mask_box, polygons_to_rle, rle_to_string
+from training.data.rle import cut, mask_box, polygon_bounds, polygons_to_rle, rle_to_string
 from training.data.shards import Shard, Window
 from training.data.tiles import tiles_at, tiles_touching
 from training.errors import BadAnnotation
@@ -69,6 +69,10 @@ class ObjectReader:
     def _segmentation(self, row: Mapping[str, Any], picture: Picture, box: Box | None, said: Any) -> Found:
         whole = Window(column=0, row=0, width=picture.width, height=picture.height)
         mask = row["segmentation"]
+        if isinstance(mask, list) and (beyond := _beyond(polygon_bounds(mask), picture)) > _STICKS_OUT_PX:
+            raise BadAnnotation(
+                f"polygon leaves its {picture.width}x{picture.height} picture by {beyond:g} pixels, needed at most 1"
+            )
         if picture.frame_index is not None:
             counts = _counts(mask, whole, whole)
             found = mask_box(counts, whole.height, whole.width)
@@ -93,11 +97,7 @@ class ObjectReader:
         if row.get("frame_index") is not None:
             indices = [self._own_tile(row)]
         elif isinstance(mask, list):
-            corners = [value for polygon in mask if isinstance(polygon, list) for value in polygon]
-            _counts(mask, whole, Window(column=0, row=0, width=1, height=1))  # checks every polygon
-            indices = tiles_touching(
-                self.shard.scene, min(corners[0::2]), min(corners[1::2]), max(corners[0::2]), max(corners[1::2])
-            )
+            indices = tiles_touching(self.shard.scene, *polygon_bounds(mask))
         else:
             found = mask_box(_counts(mask, whole, whole), whole.height, whole.width)
             indices = tiles_touching(self.shard.scene, *found) if found else []
@@ -126,7 +126,7 @@ class ObjectReader:
         if w <= 0 or h <= 0:
             raise BadAnnotation(f"bbox {[x, y, w, h]} has no area, needed a width and height above 0")
         x1, y1, x2, y2 = x, y, x + w, y + h
-        beyond = max(-x1, -y1, x2 - picture.width, y2 - picture.height)
+        beyond = _beyond((x1, y1, x2, y2), picture)
         if beyond > _STICKS_OUT_PX:
             raise BadAnnotation(
                 f"bbox {[x, y, w, h]} leaves its {picture.width}x{picture.height} picture by {beyond:g} pixels, needed at most 1"
@@ -177,6 +177,12 @@ def _text(row: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise BadAnnotation(f"{key} {value!r}, needed a text")
     return value
+
+
+def _beyond(box: Box, picture: Picture) -> float:
+    """How far a rectangle sticks out of its picture, in pixels; negative when it does not."""
+    x1, y1, x2, y2 = box
+    return max(-x1, -y1, x2 - picture.width, y2 - picture.height)
 
 
 def _numbers(values: Any, what: str, count: int) -> list[float]:

@@ -65,7 +65,7 @@ def _projection(shard: Shard, grid: SceneGrid) -> tuple[Callable[[Geometry], Geo
         raise MissingExtra(f"{shard.shard_id}: GeoJSON needs rasterio, install the extra 'geo'") from error
     try:
         crs = CRS.from_user_input(grid.crs)
-    except CRSError as error:
+    except (CRSError, ValueError) as error:
         raise BadInput(
             f"{shard.shard_id}: coordinate reference system {str(grid.crs)[:60]!r} is not understood ({error})"
         ) from error

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from training.data.shards import Window
 from training.errors import BadAnnotation
 
-__all__ = ["cut", "decode", "encode", "mask_box", "paste", "polygons_to_rle", "rle_to_string"]
+__all__ = ["cut", "decode", "encode", "mask_box", "paste", "polygon_bounds", "polygons_to_rle", "rle_to_string"]
 
 Runs = NDArray[np.int64]
 Box = tuple[float, float, float, float]
@@ -60,20 +60,37 @@ def rle_to_string(segmentation: Mapping[str, Any], height: int, width: int) -> s
     return _compress(_checked(np.array(counts, dtype=np.int64), height, width), height, width)
 
 
-def polygons_to_rle(polygons: Sequence[Sequence[float]], window: Window) -> str:
-    """Compressed runs of the part of the polygons (flat x, y, … in picture pixels) that lies in the window.
+def polygon_bounds(polygons: Sequence[Sequence[float]]) -> Box:
+    """The xyxy rectangle around polygons (each flat x, y, …).
 
     Raises:
-        BadAnnotation: fewer than three corners, an odd number of values, or NaN.
+        BadAnnotation: none at all, fewer than three corners, an odd number of values, or NaN.
     """
     for polygon in polygons:
         numbers = isinstance(polygon, list) and all(isinstance(value, int | float) for value in polygon)
         if not numbers or len(polygon) < 6 or len(polygon) % 2 or not all(math.isfinite(value) for value in polygon):
             raise BadAnnotation(f"polygon {str(polygon)[:60]}, needed at least three corners x, y of finite numbers")
-    origin = np.array([window.column, window.row])
+    if not polygons:
+        raise BadAnnotation("no polygon, needed at least one")
+    x, y = ([value for polygon in polygons for value in polygon[start::2]] for start in (0, 1))
+    return float(min(x)), float(min(y)), float(max(x)), float(max(y))
+
+
+def polygons_to_rle(polygons: Sequence[Sequence[float]], window: Window) -> str:
+    """Compressed runs of the part of the polygons (flat x, y, … in picture pixels) that lies in the window.
+
+    Raises:
+        BadAnnotation: see polygon_bounds.
+    """
+    x1, y1, _, _ = polygon_bounds(polygons)
+    # pycocotools rounds negative coordinates the other way: start where none is negative, then cut
+    left, top = min(math.floor(x1), window.column), min(math.floor(y1), window.row)
+    width, height = window.column + window.width - left, window.row + window.height - top
+    origin = np.array([left, top])
     shifted = [(np.array(polygon, dtype=np.float64).reshape(-1, 2) - origin).ravel().tolist() for polygon in polygons]
-    parts = coco_mask.frPyObjects(shifted, window.height, window.width)
-    return str(coco_mask.merge(parts)["counts"].decode())
+    counts = str(coco_mask.merge(coco_mask.frPyObjects(shifted, height, width))["counts"].decode())
+    inside = Window(column=window.column - left, row=window.row - top, width=window.width, height=window.height)
+    return counts if (width, height) == (window.width, window.height) else cut(counts, height, width, inside)
 
 
 def cut(counts: str, height: int, width: int, window: Window) -> str:
@@ -101,7 +118,9 @@ def paste(counts: str, window: Window, height: int, width: int) -> str:
     starts, stops = flat[0::2], flat[1::2]
     joined = np.flatnonzero(starts[1:] == stops[:-1])  # a run that goes on at the top of the next column
     starts, stops = np.delete(starts, joined + 1), np.delete(stops, joined)
-    bounds = np.concatenate([[0], np.stack([starts, stops], axis=1).ravel(), [height * width]])
+    bounds = np.concatenate([[0], np.stack([starts, stops], axis=1).ravel()])
+    if bounds[-1] < height * width:
+        bounds = np.append(bounds, height * width)
     return _compress(np.diff(bounds), height, width)
 
 
