@@ -1,0 +1,105 @@
+"""Detection by hand-computed cases: what is asked for, what comes back, what it costs to correct."""
+
+import numpy as np
+import torch
+
+from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology
+from training.models.actions import Actions
+from training.models.detection import ALWAYS_SCORE, NEVER_SCORE, SOMETIMES_SCORE, Detection
+from training.models.geometry import Placement
+from training.models.network import NetworkConfig
+
+ONTOLOGY = Ontology(name="cars", task="detection", classes=("car", "bus"))
+CONFIG = NetworkConfig(backbone="mobilenet_v2", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 2, "box": 4})
+PLACE = Placement(frame_width=128, frame_height=64, width=128, height=64, scale_x=1.0, scale_y=1.0)
+EASY = {"fewest": [9, 9], "most": [9, 9], "min_scores": [ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE]}
+
+
+def frame(*annotations: Annotation) -> FrameLabels:
+    return FrameLabels(shard_id="s", frame_index=0, annotations=annotations)
+
+
+def box(x1: float, y1: float, x2: float, y2: float, name: str = "car", score: float | None = None) -> Annotation:
+    return Annotation(class_name=name, bbox_xyxy=(x1, y1, x2, y2), score=score, provenance="model" if score else "human")
+
+
+def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The outputs of a network that learned its targets by heart."""
+    rows, columns = targets["heat"].shape[-2:]
+    y, x = torch.arange(rows)[:, None] + 0.5, torch.arange(columns)[None, :] + 0.5
+    x1, y1, x2, y2 = targets["box"].unbind(1)
+    distances = torch.stack([x - x1, y - y1, x2 - x, y2 - y], dim=1).clamp(min=0.1)
+    return {"heat": torch.logit(targets["heat"].clamp(1e-4, 1 - 1e-4)), "box": distances.log()}
+
+
+def test_targets_learned_by_heart_decode_to_the_labels() -> None:
+    task = Detection(ONTOLOGY)
+    labels = frame(box(10, 8, 42, 40), box(60, 20, 120, 60, "bus"))
+    outputs = answers(task.targets([labels], [PLACE], CONFIG))
+    decoded = sorted(task.decode(outputs, [PLACE], CONFIG, EASY)[0], key=lambda a: a.class_name)
+    assert [a.class_name for a in decoded] == ["bus", "car"]
+    np.testing.assert_allclose([a.bbox_xyxy for a in decoded], [(60, 20, 120, 60), (10, 8, 42, 40)], atol=1e-3)
+
+
+def test_labels_follow_a_mirrored_and_magnified_view() -> None:
+    task = Detection(ONTOLOGY)
+    view = Placement(
+        frame_width=128, frame_height=64, width=160, height=96, scale_x=1.25, scale_y=1.25, shift_x=-3, shift_y=5, mirror=True
+    )
+    labels = frame(box(10, 8, 42, 40))
+    (decoded,) = task.decode(answers(task.targets([labels], [view], CONFIG)), [view], CONFIG, EASY)[0]
+    np.testing.assert_allclose(decoded.bbox_xyxy, (10, 8, 42, 40), atol=1e-3)
+
+
+def test_an_object_whose_centre_left_the_view_is_neither_wanted_nor_punished() -> None:
+    view = Placement(frame_width=128, frame_height=64, width=64, height=64, scale_x=1, scale_y=1, shift_x=-36)
+    targets = Detection(ONTOLOGY).targets([frame(box(10, 8, 58, 40))], [view], CONFIG)
+    assert targets["heat"].max() == 0
+    assert targets["heat_weight"][0, 0, 3, 1] == 0
+    assert targets["heat_weight"][0, 0, 3, 7] == 1
+    assert targets["heat_weight"][0, 1].min() == 1, "another class is still learned there"
+
+
+def test_a_tiles_object_may_reach_into_the_neighbour_and_a_frames_may_not() -> None:
+    task = Detection(ONTOLOGY)
+    outputs = answers(task.targets([frame(box(-10, 8, 42, 40))], [PLACE], CONFIG))
+    tile = Placement(frame_width=128, frame_height=64, width=128, height=64, scale_x=1, scale_y=1, bounded=False)
+    assert abs(task.decode(outputs, [tile], CONFIG, EASY)[0][0].bbox_xyxy[0] + 10) < 1e-3
+    assert task.decode(outputs, [PLACE], CONFIG, EASY)[0][0].bbox_xyxy[0] == 0
+
+
+def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
+    task = Detection(ONTOLOGY)
+    one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
+    outputs = answers(task.targets([frame(one, two)], [PLACE], CONFIG))
+    outputs["heat"] = outputs["heat"].clamp(max=float(torch.logit(torch.tensor(0.4))))
+    limits = task.learned_limits([frame(one), frame(one)])
+    assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 1, "0.4 is enough for the first, not for a second"
+    limits = task.learned_limits([frame(one), frame(one, two)])
+    assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 2, "two were seen before"
+
+
+def test_measures_of_a_case_computed_by_hand() -> None:
+    truth = [frame(box(0, 0, 10, 10), box(20, 0, 30, 10))]
+    predicted = [frame(box(0, 0, 10, 6, score=0.9), box(50, 0, 60, 10, score=0.8))]
+    measured = Detection(ONTOLOGY).measure(truth, predicted)
+    assert measured == {"precision": 0.5, "recall": 0.5, "tight_recall": 0.0, "mean_iou": np.float32(0.6)}
+
+
+def test_actions_of_a_case_computed_by_hand() -> None:
+    truth = frame(box(0, 0, 10, 10), box(20, 0, 30, 10), box(40, 0, 50, 10), box(60, 0, 70, 10))
+    predicted = frame(
+        box(0, 0, 10, 10, score=0.9),  # right
+        box(20, 0, 30, 6, score=0.8),  # IoU 0.6: inexact
+        box(40, 0, 50, 10, "bus", 0.7),  # wrong class
+        box(90, 0, 99, 10, score=0.6),  # nothing there
+    )
+    assert Detection(ONTOLOGY).actions(truth, predicted) == Actions(draw=1, delete=1, adjust=2, confirm=1)
+
+
+def test_the_loss_of_the_right_answer_is_far_below_that_of_the_start() -> None:
+    task = Detection(ONTOLOGY)
+    targets = task.targets([frame(box(10, 8, 42, 40))], [PLACE], CONFIG)
+    start = {"heat": torch.full_like(targets["heat"], -3.9), "box": torch.zeros_like(targets["box"])}
+    assert task.loss(answers(targets), targets).item() < 0.1 * task.loss(start, targets).item()
