@@ -4,6 +4,7 @@ One manifest row in is one receipt row out: frames never pass through the object
 and not an exception (which would drop its whole block), and a retried clip writes the same object again.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -119,3 +120,4 @@ def _quiet() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

@@ -8,10 +8,10 @@ from typing import Any
 
 import ray
 
-__all__ = ["ray_session"]
+__all__ = ["DEFAULTS", "ray_session"]
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # only labels, models and receipts pass through it; frames never do
-_DEFAULTS = {
+DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
@@ -33,7 +33,7 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name, value in _DEFAULTS.items():
+    for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "local")
     local: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}

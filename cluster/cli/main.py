@@ -3,6 +3,7 @@
 import typer
 
 from cluster.cli.add import add
+from cluster.cli.demo import demo
 from cluster.cli.export import export
 from cluster.cli.fit import fit
 from cluster.cli.label import label
@@ -12,7 +13,7 @@ from cluster.cli.simulate import simulate
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (add, fit, label, export, simulate, serve)
+VERBS = (demo, add, fit, label, export, simulate, serve)
 
 app = typer.Typer(
     name="micromodels",

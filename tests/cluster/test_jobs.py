@@ -1,0 +1,72 @@
+"""The verbs as Ray jobs: `ray job submit --working-dir . -- python -m cluster …`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from typer.testing import CliRunner
+
+from cluster.cli.main import app
+from cluster.session import DEFAULTS
+from training.store.store import Store
+
+Draw = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+run = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def jobs_address() -> Iterator[str]:
+    """The Jobs API of a two-CPU Ray that this process starts and stops."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    context = ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
+    try:
+        yield f"http://{context.dashboard_url}"
+    finally:
+        ray.shutdown()
+
+
+def submit(address: str, *words: str) -> str:
+    done = subprocess.run(
+        [
+            Path(sys.executable).parent / "ray",
+            "job",
+            "submit",
+            "--address",
+            address,
+            "--working-dir",
+            ".",
+            "--",
+            "python",
+            *words,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "RAY_AUTH_MODE": "token"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_fit_and_label_run_as_submitted_jobs(jobs_address: str, tmp_path: Path, draw: Draw) -> None:
+    for number in range(2):
+        draw(tmp_path / "data", f"cam{number}", seed=number)
+    assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
+    store = Store.open(str(tmp_path / "store"))
+    said = submit(jobs_address, "-m", "cluster", "fit", "--store", store.url, "--recipe", "smoke", "--weights", "none")
+    assert "fit: shards 2/2" in said
+    assert {card.shard_id for card in store.registry.live_cards()} == {"cam0", "cam1"}
+    said = submit(jobs_address, "-m", "cluster", "label", "--store", store.url, "--frames-per-clip", "8")
+    assert "label: clips 4/4" in said
+    ontology = store.ontologies()[0].name
+    for shard_id in ("cam0", "cam1"):
+        labels, errors = store.predictions.read(shard_id, ontology, 1)
+        assert len(labels) == 16
+        assert errors == {}

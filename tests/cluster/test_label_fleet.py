@@ -1,0 +1,108 @@
+"""Labelling on a real Ray: every frame once, whatever happens to the actors."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.cli.main import app
+from cluster.label import label_fleet
+from training.learning.generation import fit_jobs, plan_fits
+from training.learning.labelling import ClipReceipt, plan_clips
+from training.learning.recipes import recipe
+from training.models.backbones import Backbone
+from training.store.store import Store
+
+Draw = Callable[..., Path]
+run = CliRunner()
+FRAMES = 16
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, draw: Draw) -> Store:
+    """Two shards with a live micro-model each."""
+    for number in range(2):
+        draw(tmp_path / "data", f"cam{number}", seed=number)
+    assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
+    store = Store.open(str(tmp_path / "store"))
+    how = {"recipe": recipe("smoke"), "backbone": Backbone(weights="none"), "seed": 0}
+    receipts = fit_jobs(store, plan_fits(store, None, None, **how).jobs, **how)
+    assert [receipt.error for receipt in receipts] == [None, None]
+    return store
+
+
+def frames_labelled(store: Store) -> dict[str, list[int]]:
+    """Frames with machine labels, as often as they appear in any object."""
+    found: dict[str, list[int]] = {}
+    for card in store.registry.live_cards():
+        clips = store.predictions.done(card.shard_id, card.ontology, card.generation)
+        found[card.shard_id] = [frame for start, stop in clips for frame in range(start, stop)]
+        labels, errors = store.predictions.read(card.shard_id, card.ontology, card.generation)
+        assert errors == {}
+        assert [frame.frame_index for frame in labels] == found[card.shard_id]
+    return found
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_every_frame_is_labelled_once_and_a_second_run_has_nothing_to_do(tmp_path: Path, fitted: Store) -> None:
+    words = ["label", "--store", fitted.url, "--workers", "2", "--frames-per-clip", "6", "--json", str(tmp_path / "o.json")]
+    result = run.invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert frames_labelled(fitted) == {"cam0": list(range(FRAMES)), "cam1": list(range(FRAMES))}
+    shards = json.loads((tmp_path / "o.json").read_text())["shards"]
+    counts = [(one["shard_id"], one["clips"], one["frames"], one["errors"]) for one in shards]
+    assert counts == [("cam0", 3, 16, 0), ("cam1", 3, 16, 0)]
+    again = run.invoke(app, words)
+    assert again.exit_code == 0
+    assert "6 clips were labelled before" in again.stderr
+    assert json.loads((tmp_path / "o.json").read_text())["shards"] == []
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_a_video_that_cannot_be_read_any_more_is_named_and_the_other_one_is_labelled(tmp_path: Path, fitted: Store) -> None:
+    (tmp_path / "data" / "cam0.mp4").write_bytes(b"")
+    result = run.invoke(app, ["label", "--store", fitted.url, "--workers", "2"])
+    assert result.exit_code == 3, result.output
+    assert "cam0.mp4" in result.stdout or "cam0" in result.stdout.split("failures", 1)[1]
+    ontology = fitted.ontologies()[0].name
+    assert len(fitted.predictions.read("cam1", ontology, 1)[0]) == FRAMES
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_a_killed_actor_is_replaced_and_its_clip_labelled(fitted: Store) -> None:
+    clips = plan_clips(fitted, None, None, frames_per_clip=1).clips
+    receipts: list[ClipReceipt] = []
+    running = threading.Thread(target=lambda: receipts.extend(label_fleet(fitted.url, clips, num_workers=2)))
+    running.start()
+    killed = None
+    while running.is_alive() and killed is None:
+        if any(fitted.predictions.done(name, fitted.ontologies()[0].name, 1) for name in ("cam0", "cam1")):
+            killed = next(data_actors())
+            os.kill(killed, signal.SIGKILL)
+        time.sleep(0.02)
+    running.join()
+    assert killed is not None
+    assert len(receipts) == len(clips) == 2 * FRAMES
+    assert {receipt.error for receipt in receipts} == {None}
+    assert frames_labelled(fitted) == {"cam0": list(range(FRAMES)), "cam1": list(range(FRAMES))}
+
+
+def data_actors() -> Iterator[int]:
+    """Ids of the label actors of the Ray that this very process started."""
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdecimal() and b"_ClipActor" in (process / "cmdline").read_bytes() and is_ours(process.name):
+                yield int(process.name)
+        except OSError:
+            continue
+
+
+def is_ours(pid: str) -> bool:
+    parent = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1]
+    return parent == str(os.getpid()) or (parent not in ("0", "1") and is_ours(parent))

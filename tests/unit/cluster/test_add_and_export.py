@@ -1,0 +1,136 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.cli.main import app
+from training.store.store import Store
+
+run = CliRunner()
+Draw = Callable[..., Path]
+
+
+def add_all(tmp_path: Path) -> list[str]:
+    return ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]
+
+
+def test_a_folder_of_labelled_videos_comes_into_the_store(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "one")
+    draw(tmp_path / "data", "two")
+    (tmp_path / "data" / "notes.txt").write_text("by the way")
+    result = run.invoke(
+        app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--json", str(tmp_path / "o.json")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "notes.txt" in result.stderr
+    store = Store.open(str(tmp_path / "store"))
+    assert [shard.shard_id for shard in store.shards()] == ["one", "two"]
+    (ontology,) = store.ontologies()
+    assert [frame.frame_index for frame in store.labels("one", ontology.name)] == [0, 4]
+    written = json.loads((tmp_path / "o.json").read_text())
+    assert [one["shard_id"] for one in written["shards"]] == ["one", "two"]
+    assert written["shards"][0]["imported"] == {ontology.name: 2}
+    assert written["failures"] == []
+
+
+def test_adding_again_changes_nothing_and_never_undoes_what_a_person_did(tmp_path: Path, draw: Draw) -> None:
+    video, store = draw(tmp_path / "data", "one"), str(tmp_path / "store")
+    assert run.invoke(app, ["add", str(video), "--store", store]).exit_code == 0
+    opened = Store.open(store)
+    (ontology,) = opened.ontologies()
+    first, second = opened.labels("one", ontology.name)
+    corrected = replace(first.annotations[0], provenance="human", bbox_xyxy=(11.0, 11.0, 30.0, 28.0))
+    opened.annotate("one", ontology.name, [replace(first, annotations=(corrected,))])
+    draw(tmp_path / "data", "other", box=(12, 12, 20, 16))
+    newer = tmp_path / "data" / "other.coco.json"
+    result = run.invoke(app, ["add", str(video), "--labels", str(newer), "--store", store])
+    assert result.exit_code == 0, result.output
+    assert "1 frames keep the labels they got since" in result.stderr
+    kept, replaced = opened.labels("one", ontology.name)
+    assert kept.annotations == (corrected,)
+    assert replaced.annotations[0].bbox_xyxy == (12.0, 12.0, 32.0, 28.0) != second.annotations[0].bbox_xyxy
+
+
+def test_one_bad_video_among_good_ones_is_a_row_in_the_failures_table(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "good")
+    (tmp_path / "data" / "empty.mp4").write_bytes(b"")
+    result = run.invoke(
+        app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store"), "--json", str(tmp_path / "o.json")]
+    )
+    assert result.exit_code == 3
+    (row,) = json.loads((tmp_path / "o.json").read_text())["failures"]
+    assert row["shard_id"] == "empty"
+    assert "empty.mp4" in row["error"]
+    assert "failures (1):" in result.stdout
+    assert [shard.shard_id for shard in Store.open(str(tmp_path / "store")).shards()] == ["good"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("empty.mp4", b""), ("text.mp4", b"not a video at all"), ("x.unknown", b"?")])
+def test_a_single_bad_source_exits_2_with_one_line_that_names_it(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = run.invoke(app, ["add", str(tmp_path / name), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert name in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert Store.open(str(tmp_path / "store")).shards() == []
+
+
+def test_labels_that_cannot_be_true_leave_nothing_in_the_store(tmp_path: Path, draw: Draw) -> None:
+    video = draw(tmp_path / "data", "one", box=(90, 10, 40, 10))
+    result = run.invoke(app, ["add", str(video), "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert "BadAnnotation" in result.stderr
+    opened = Store.open(str(tmp_path / "store"))
+    assert opened.shards() == []
+    assert opened.ontologies() == []
+
+
+def test_one_name_for_two_different_videos_is_refused(tmp_path: Path, draw: Draw) -> None:
+    store = str(tmp_path / "store")
+    assert run.invoke(app, ["add", str(draw(tmp_path / "a", "one")), "--store", store]).exit_code == 0
+    result = run.invoke(app, ["add", str(draw(tmp_path / "b", "one")), "--store", store])
+    assert result.exit_code == 2
+    assert "DuplicateShard" in result.stderr
+
+
+def test_a_shard_id_needs_exactly_one_source(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "one")
+    draw(tmp_path / "data", "two")
+    result = run.invoke(app, ["add", str(tmp_path / "data"), "--shard-id", "x", "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert "--shard-id: 2 sources" in result.stderr
+
+
+def test_annotations_go_out_as_coco_and_come_back(tmp_path: Path, draw: Draw) -> None:
+    video, store, out = draw(tmp_path / "data", "one"), str(tmp_path / "store"), tmp_path / "out.coco.json"
+    run.invoke(app, ["add", str(video), "--store", store])
+    result = run.invoke(app, ["export", "--store", store, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    again = str(tmp_path / "again")
+    assert run.invoke(app, ["add", str(video), "--labels", str(out), "--store", again]).exit_code == 0
+    first, second = Store.open(store), Store.open(again)
+    (ontology,) = first.ontologies()
+    assert second.labels("one", ontology.name) == first.labels("one", ontology.name)
+
+
+def test_a_shard_without_labels_is_named_when_it_is_asked_for(tmp_path: Path, draw: Draw) -> None:
+    store = str(tmp_path / "store")
+    run.invoke(app, ["add", str(draw(tmp_path / "a", "labelled")), "--store", store])
+    bare = draw(tmp_path / "b", "bare")
+    bare.with_suffix(".coco.json").unlink()
+    run.invoke(app, ["add", str(bare), "--store", store])
+    result = run.invoke(app, ["export", "labelled", "bare", "--store", store, "--out", str(tmp_path / "o.json")])
+    assert result.exit_code == 3
+    assert "bare      no annotations" in result.stdout
+
+
+@pytest.mark.parametrize("words", [["--what", "predictions"], ["nobody"], ["--ontology", "none.such"], ["--format", "geojson"]])
+def test_an_export_that_cannot_be_leaves_no_file(words: list[str], tmp_path: Path, draw: Draw) -> None:
+    store, out = str(tmp_path / "store"), tmp_path / "out.json"
+    run.invoke(app, ["add", str(draw(tmp_path / "data", "one")), "--store", store])
+    before = sorted(tmp_path.iterdir())
+    assert run.invoke(app, ["export", *words, "--store", store, "--out", str(out)]).exit_code == 2
+    assert sorted(tmp_path.iterdir()) == before
