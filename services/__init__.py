@@ -1,0 +1,1 @@
+"""Micro-models over HTTP: Serve deployments, FastAPI routes, schemas, settings, and the table from error to status."""

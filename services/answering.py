@@ -1,0 +1,99 @@
+"""Questions and answers of one host, in plain torch: prepare each on its own, answer many models in one bank pass."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.payload import Picture
+from services.settings import Settings
+from training.data.annotations import FrameLabels
+from training.data.frames import Frame
+from training.data.pictures import decode_picture
+from training.errors import TooLarge
+from training.models.bank import Bank
+from training.models.cache import ModelCache
+from training.models.micro_model import MicroModel
+from training.store.card import Card
+from training.store.store import Store
+
+__all__ = ["Answer", "Answerer", "Question"]
+
+_MIB = 2**20
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Decoded pictures and the model to ask about them; holds the model even if the cache lets go of it."""
+
+    model: MicroModel
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """labels and sizes_wh (pixels of the upright picture): one per picture, in order; seconds as in schemas.Timings."""
+
+    labels: tuple[FrameLabels, ...]
+    sizes_wh: tuple[tuple[int, int], ...]
+    model_s: float
+    batch_images: int
+    prepare_s: float = 0.0
+    wait_s: float = 0.0
+
+
+class Answerer:
+    """Blocking and thread-safe, except that `answer` must be called by one thread at a time."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = ModelCache(store.registry, settings.cache_mib * _MIB)
+
+    def prepare(self, card: Card, pictures: Sequence[Picture]) -> Question:
+        """Load the model (unless cached) and decode the pictures.
+
+        Raises:
+            BadPicture: a picture that cannot be decoded.
+            TooLarge: a picture that the network would see at more than `max_input_pixels`.
+        """
+        model = self._cache.get(card)
+        for picture in pictures:
+            input_pixels = round(picture.num_pixels * model.network.config.scale**2)
+            if input_pixels > self._settings.max_input_pixels:
+                limit = self._settings.max_input_pixels
+                raise TooLarge(f"{picture.name}: {input_pixels} pixels at the scale of {card.shard_id}, needed at most {limit}")
+        return Question(model=model, frames=tuple(self._decode(card, n, picture) for n, picture in enumerate(pictures)))
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer | Exception]:
+        """One bank pass over all questions; if it fails, each on its own, so that only the guilty one gets the error."""
+        try:
+            return list(_answers(questions))
+        except Exception as error:
+            if len(questions) == 1:
+                return [error]
+            _log.exception("bank pass failed questions=%d, asking each alone", len(questions))
+            return [answer for question in questions for answer in self.answer([question])]
+
+    def _decode(self, card: Card, position: int, picture: Picture) -> Frame:
+        image_HW3 = decode_picture(picture.data, name=picture.name, max_pixels=self._settings.max_image_pixels)
+        return Frame(shard_id=card.shard_id, frame_index=position, image_HW3=image_HW3)
+
+
+def _answers(questions: Sequence[Question]) -> list[Answer]:
+    models = list({id(question.model): question.model for question in questions}.values())
+    index_of = {id(model): index for index, model in enumerate(models)}
+    frames = [frame for question in questions for frame in question.frames]
+    model_of_frame = [index_of[id(question.model)] for question in questions for _ in question.frames]
+    started = time.perf_counter()
+    labels = iter(Bank(models).predict(frames, model_of_frame))
+    model_s = time.perf_counter() - started
+    return [
+        Answer(
+            labels=tuple(next(labels) for _ in question.frames),
+            sizes_wh=tuple((frame.width, frame.height) for frame in question.frames),
+            model_s=model_s,
+            batch_images=len(frames),
+        )
+        for question in questions
+    ]

@@ -1,0 +1,112 @@
+"""The HTTP routes: decode the request, ask, shape the answer. Knows FastAPI, not Serve."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from services.answering import Answer
+from services.catalogue import Catalogue, reference
+from services.envelope import Envelope
+from services.examples import PREDICT_BODY, PREDICTION, problems
+from services.payload import Picture, read_pictures
+from services.problems import problem_of_error, problem_of_http, problem_of_validation
+from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
+from services.settings import Settings
+from training.errors import MicroModelError
+from training.store.card import Card
+
+__all__ = ["Hosts", "create_api"]
+
+ShardId = Annotated[str, Path(description="A shard id; also 'shard@live' or 'shard@3'", examples=["front_door", "front_door@3"])]
+Ontology = Annotated[str | None, Query(description="Needed only if the shard has models of several ontologies")]
+Generation = Annotated[str, Query(pattern=r"^(live|[1-9][0-9]{0,8})$", description="'live' or a number")]
+MinScore = Annotated[float, Query(ge=0, le=1, description="Leave out labels scored lower; the model's own threshold stays")]
+
+
+class Hosts(Protocol):
+    """Who computes."""
+
+    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        """Raises HostUnavailable, TimedOut, and what services.host.Host.predict raises."""
+        ...
+
+    async def check(self) -> None:
+        """Raises HostUnavailable, TimedOut."""
+        ...
+
+
+def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings) -> FastAPI:
+    """The application; answers to nothing until it is served."""
+    api = FastAPI(title="micro-models", version="1", docs_url=None, redoc_url=None, responses=problems(422, 503))
+    api.add_middleware(Envelope)
+    api.add_exception_handler(MicroModelError, problem_of_error)
+    api.add_exception_handler(HTTPException, problem_of_http)
+    api.add_exception_handler(RequestValidationError, problem_of_validation)
+    _add_predict(api, catalogue, hosts, settings)
+    _add_models(api, catalogue)
+    _add_health(api, catalogue, hosts)
+    return api
+
+
+def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+    @api.post(
+        "/v1/models/{shard_id}/predict",
+        response_model_exclude_none=True,
+        responses={200: {"content": {"application/json": {"example": PREDICTION}}}, **problems(404, 413, 415, 504)},
+        openapi_extra={"requestBody": PREDICT_BODY},
+        summary="Label pictures",
+    )
+    async def predict(
+        request: Request,
+        shard_id: ShardId,
+        ontology: Ontology = None,
+        generation: Generation = "live",
+        min_score: MinScore = 0.0,
+    ) -> Prediction:
+        started = time.perf_counter()
+        wanted = reference(shard_id, generation, ontology)
+        card = await asyncio.to_thread(catalogue.resolve, wanted)
+        answer = await hosts.predict(card, await read_pictures(request, settings))
+        return _prediction(card, answer, min_score, started)
+
+
+def _add_models(api: FastAPI, catalogue: Catalogue) -> None:
+    @api.get("/v1/models", summary="Live micro-models")
+    def models(
+        after: Annotated[str, Query(description="`next_after` of the page before", max_length=500)] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> ModelPage:
+        cards, next_after = catalogue.page(after=after, limit=limit)
+        return ModelPage(models=[ModelCard.of(card) for card in cards], next_after=next_after)
+
+    @api.get("/v1/models/{shard_id}", summary="One micro-model", responses=problems(404))
+    def model(shard_id: ShardId, ontology: Ontology = None, generation: Generation = "live") -> ModelCard:
+        return ModelCard.of(catalogue.resolve(reference(shard_id, generation, ontology)))
+
+
+def _add_health(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
+    @api.get("/healthz", summary="The process is alive")
+    async def healthz() -> Health:
+        return Health()
+
+    @api.get("/readyz", summary="The store can be read and a host answers")
+    async def readyz() -> Health:
+        await asyncio.to_thread(catalogue.check)
+        await hosts.check()
+        return Health()
+
+
+def _prediction(card: Card, answer: Answer, min_score: float, started: float) -> Prediction:
+    used = ModelUsed(shard_id=card.shard_id, ontology=card.ontology, task=card.task, generation=card.generation)
+    pairs = zip(answer.labels, answer.sizes_wh, strict=True)
+    measured: dict[str, Any] = {name: getattr(answer, name) for name in ("prepare_s", "wait_s", "model_s", "batch_images")}
+    return Prediction(
+        model=used,
+        images=[ImageLabels.of(labels, size_wh, min_score) for labels, size_wh in pairs],
+        timings=Timings(**measured, total_s=time.perf_counter() - started),
+    )

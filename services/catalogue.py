@@ -1,0 +1,104 @@
+"""Which micro-model a reference means now: the registry, remembered for a short while."""
+
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from training.data.identifiers import check_identifier
+from training.errors import BadRequest, StoreUnusable, UnknownModel
+from training.store.card import Card
+from training.store.store import Store
+
+__all__ = ["Catalogue", "Reference", "reference"]
+
+MAX_REMEMBERED = 20_000
+Reference = tuple[str, str | None]  # 'shard@live' or 'shard@3', and the ontology
+
+
+def reference(shard_id: str, generation: str, ontology: str | None) -> Reference:
+    """The reference a request means; `shard_id` may itself be 'shard@live' or 'shard@3'.
+
+    Raises:
+        BadShardId: a name that no shard or ontology can have.
+        BadRequest: the path and the query name different generations.
+    """
+    name, _, pinned = shard_id.partition("@")
+    check_identifier(name, "shard id")
+    if ontology is not None:
+        check_identifier(ontology, "ontology")
+    if pinned and generation != "live" and generation != pinned:
+        raise BadRequest(f"{shard_id}: the path says generation {pinned}, the query {generation}; needed one")
+    return f"{name}@{pinned or generation}", ontology
+
+
+class Catalogue:
+    """Thread-safe; every method may block on the store."""
+
+    def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[Reference, tuple[float, Card]] = OrderedDict()
+        self._listing_lock = threading.Lock()
+        self._listing: tuple[float, list[Card]] = (-math.inf, [])
+
+    def resolve(self, wanted: Reference) -> Card:
+        """The card that answers, at most `ttl_s` old.
+
+        Raises:
+            UnknownModel: there is no such micro-model or generation, or several ontologies and none was named.
+            StoreUnusable: the store cannot be read now.
+        """
+        now = self._clock()
+        with self._lock:
+            remembered = self._remembered.get(wanted)
+        if remembered is not None and now < remembered[0]:
+            return remembered[1]
+        card = self._asked(wanted)
+        self._remember(wanted, now + self._ttl_s, card)
+        return card
+
+    def page(self, *, after: str, limit: int) -> tuple[list[Card], str | None]:
+        """At most `limit` live cards that follow `after` ('shard/ontology', '' for the first), and the next `after`."""
+        following = [card for card in self._live_cards() if _place(card) > after]
+        cards = following[:limit]
+        return cards, _place(cards[-1]) if len(following) > limit else None
+
+    def check(self) -> None:
+        """
+        Raises:
+            StoreUnusable: the store is gone or does not answer.
+        """
+        if not self._store.objects.exists("store.json"):
+            raise StoreUnusable(f"{self._store.url}: no store.json, needed a store")
+
+    def _live_cards(self) -> list[Card]:
+        with self._listing_lock:  # one listing under way, however many ask
+            until, cards = self._listing
+            if until <= self._clock():
+                cards = sorted(self._store.registry.live_cards(), key=_place)
+                if not cards:
+                    self.check()
+                self._listing = (self._clock() + self._ttl_s, cards)
+            return cards
+
+    def _asked(self, wanted: Reference) -> Card:
+        try:
+            return self._store.registry.resolve(*wanted)
+        except UnknownModel:
+            self.check()  # an absent store has no models either, but that is not the client's mistake
+            raise
+
+    def _remember(self, wanted: Reference, until: float, card: Card) -> None:
+        with self._lock:
+            self._remembered[wanted] = (until, card)
+            self._remembered.move_to_end(wanted)
+            while len(self._remembered) > MAX_REMEMBERED:
+                self._remembered.popitem(last=False)
+
+
+def _place(card: Card) -> str:
+    return f"{card.shard_id}/{card.ontology}"

@@ -1,0 +1,60 @@
+"""The deployment that computes: any published micro-model, requests for different ones answered in one pass."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import torch
+from ray import serve
+
+from services.answering import Answer, Answerer, Question
+from services.budget import Budget
+from services.payload import Picture
+from services.settings import Settings
+from training.store.card import Card
+from training.store.store import Store
+
+__all__ = ["Host"]
+
+_PREPARING_THREADS = 4
+
+
+class Host:
+    """Torch runs in one thread of its own with the CPUs allotted; the event loop stays free for health checks."""
+
+    def __init__(self, settings: Settings) -> None:
+        logging.getLogger("services").setLevel(logging.INFO)
+        torch.set_num_threads(settings.threads_per_host)
+        self._answerer = Answerer(Store.open(settings.store), settings)
+        self._budget = Budget(settings.max_host_pixels)
+        self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, "prepare", torch.set_num_threads, (1,))
+        self._answering = ThreadPoolExecutor(1, "answer", torch.set_num_threads, (settings.threads_per_host,))
+        self._batched.set_max_batch_size(settings.batch_requests)  # type: ignore[attr-defined]
+        self._batched.set_batch_wait_timeout_s(settings.batch_wait_s)  # type: ignore[attr-defined]
+
+    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        """Labels of the pictures by the micro-model of `card`.
+
+        Raises:
+            BadPicture, TooLarge: as Answerer.prepare; only this request fails.
+        """
+        started = time.perf_counter()
+        async with self._budget.hold(sum(picture.num_pixels for picture in pictures)):
+            loop = asyncio.get_running_loop()
+            question = await loop.run_in_executor(self._preparing, self._answerer.prepare, card, pictures)
+            prepared = time.perf_counter()
+            answer = await self._batched(question)
+        if isinstance(answer, Exception):
+            raise answer
+        wait_s = max(0.0, time.perf_counter() - prepared - answer.model_s)
+        return replace(answer, prepare_s=prepared - started, wait_s=wait_s)
+
+    async def check(self) -> None:
+        """Answers once the host is ready."""
+
+    @serve.batch
+    async def _batched(self, questions: list[Question]) -> list[Answer | Exception]:
+        return await asyncio.get_running_loop().run_in_executor(self._answering, self._answerer.answer, questions)

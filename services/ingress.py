@@ -1,0 +1,72 @@
+"""The deployment that faces HTTP: the API over a catalogue of its own and a handle to the hosts."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from services.answering import Answer
+from services.api import create_api
+from services.catalogue import Catalogue
+from services.payload import Picture
+from services.settings import Settings
+from training.errors import HostUnavailable, TimedOut
+from training.store.card import Card
+from training.store.store import Store
+
+__all__ = ["Ingress", "RemoteHosts"]
+
+CHECK_TIMEOUT_S = 5.0
+Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
+
+
+class Ingress:
+    """Wrapped by serve.ingress(), which asks it for its app once it is constructed."""
+
+    def __init__(self, settings: Settings, host: DeploymentHandle[Any]) -> None:
+        logging.getLogger("services").setLevel(logging.INFO)
+        self._settings = settings
+        self._catalogue = Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s)
+        self._hosts = RemoteHosts(host, timeout_s=settings.request_timeout_s)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_api(self._catalogue, self._hosts, self._settings)
+
+
+class RemoteHosts:
+    """The host deployment, with Ray's errors translated into ours."""
+
+    def __init__(self, host: DeploymentHandle[Any], *, timeout_s: float) -> None:
+        self._host = host
+        self._timeout_s = timeout_s
+
+    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        answer: Answer = await _translated(self._host.predict.remote(card, pictures), self._timeout_s)
+        return answer
+
+    async def check(self) -> None:
+        await _translated(self._host.check.remote(), CHECK_TIMEOUT_S)
+
+
+async def _translated(response: Awaitable[Result], timeout_s: float) -> Result:
+    """
+    Raises:
+        TimedOut: no answer within `timeout_s`.
+        HostUnavailable: the host died, or too many requests wait for one.
+        Exception: what the host raised, as it raised it.
+    """
+    try:
+        return await asyncio.wait_for(response, timeout_s)
+    except TimeoutError as error:
+        raise TimedOut(f"no host answered within {timeout_s} s") from error
+    except RayTaskError as error:
+        raise error.cause from error
+    except (RayError, RayServeException) as error:
+        _log.warning("host unavailable error=%r", error)
+        raise HostUnavailable(f"no host can answer now: {type(error).__name__}") from error

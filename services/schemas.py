@@ -1,0 +1,139 @@
+"""What travels over HTTP, typed; the OpenAPI document is made from these."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.data.annotations import Annotation, FrameLabels
+from training.store.card import Card
+
+__all__ = [
+    "AnnotationOut",
+    "Health",
+    "ImageLabels",
+    "ImagesIn",
+    "ModelCard",
+    "ModelPage",
+    "ModelUsed",
+    "Prediction",
+    "Problem",
+    "Timings",
+]
+
+BoxOut = tuple[float, float, float, float]
+
+
+class ImagesIn(BaseModel):
+    """The JSON form of a predict request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[str] = Field(description="Encoded pictures (JPEG, PNG, …), each as base64 or as a data: URL")
+
+
+class AnnotationOut(BaseModel):
+    """One class, box, mask or set of keypoints; parts that its task does not have are left out."""
+
+    class_name: str
+    level: Literal["object", "image"]
+    score: float | None = Field(default=None, ge=0, le=1)
+    bbox_xyxy: BoxOut | None = Field(default=None, description="Pixels of the upright picture")
+    rle_counts: str | None = Field(default=None, description="COCO compressed run lengths over the whole picture")
+    keypoints_xyv: tuple[float, ...] | None = Field(default=None, description="x, y, visibility, in the ontology's order")
+
+    @classmethod
+    def of(cls, annotation: Annotation) -> "AnnotationOut":
+        return cls(**{name: getattr(annotation, name) for name in cls.model_fields})
+
+
+class ImageLabels(BaseModel):
+    """Labels of one picture, in the order the pictures were sent."""
+
+    width: int
+    height: int
+    annotations: list[AnnotationOut]
+
+    @classmethod
+    def of(cls, labels: FrameLabels, size_wh: tuple[int, int], min_score: float) -> "ImageLabels":
+        kept = (one for one in labels.annotations if one.score is None or one.score >= min_score)
+        return cls(width=size_wh[0], height=size_wh[1], annotations=[AnnotationOut.of(one) for one in kept])
+
+
+class ModelUsed(BaseModel):
+    """Which micro-model answered."""
+
+    shard_id: str
+    ontology: str
+    task: str
+    generation: int
+
+
+class Timings(BaseModel):
+    """Seconds, and how many pictures (of any models and requests) shared the bank pass."""
+
+    prepare_s: float = Field(description="Decoding the pictures and, if it was not cached, loading the model")
+    wait_s: float = Field(description="Waiting for the batch to fill and for its turn")
+    model_s: float = Field(description="The bank pass")
+    total_s: float = Field(description="From the first byte read to the answer shaped")
+    batch_images: int
+
+
+class Prediction(BaseModel):
+    """The answer to a predict request."""
+
+    model: ModelUsed
+    images: list[ImageLabels]
+    timings: Timings
+
+
+class ModelCard(BaseModel):
+    """A published generation."""
+
+    shard_id: str
+    ontology: str
+    task: str
+    generation: int
+    parent: int | None
+    classes: list[str]
+    num_labelled: int
+    metrics: dict[str, float]
+    recipe: dict[str, Any]
+    backbone: dict[str, Any]
+    fit_seconds: float
+    seed: int
+    created_at: str
+    labels_hash: str
+    source_hash: str
+    weights_sha256: str
+    num_bytes: int
+    versions: dict[str, str]
+    git_sha: str | None
+
+    @classmethod
+    def of(cls, card: Card) -> "ModelCard":
+        return cls(**{name: getattr(card, name) for name in cls.model_fields})
+
+
+class ModelPage(BaseModel):
+    """Live micro-models, ordered by shard and ontology."""
+
+    models: list[ModelCard]
+    next_after: str | None = Field(description="Give this as `after` to get the next page; null on the last")
+
+
+class Health(BaseModel):
+    """Alive, or ready to answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:micromodels:unknown-model"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str
+    instance: str = Field(examples=["/v1/models/front_door/predict"])
+    request_id: str
+    errors: list[dict[str, Any]] | None = None

@@ -1,0 +1,43 @@
+"""Everything about the service that can be set: arguments of `services.app:build`, else MICROMODELS_* variables."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+_MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Read once, when the application is built, and passed down from there; an unknown argument is refused."""
+
+    model_config = SettingsConfigDict(env_prefix="MICROMODELS_", extra="forbid", frozen=True)
+
+    store: str = Field(min_length=1, description="Root of the store: a local directory or s3://…")
+    live_ttl_s: float = Field(default=2.0, ge=0, description="Seconds until a newly promoted generation is noticed, at most")
+
+    max_image_bytes: int = Field(default=16 * _MIB, gt=0, description="Encoded bytes of one picture")
+    max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")
+    max_images: int = Field(default=32, gt=0, description="Pictures in one request")
+    max_request_bytes: int = Field(default=64 * _MIB, gt=0, description="Body of one request, encoding included")
+    max_host_pixels: int = Field(
+        default=80_000_000, gt=0, description="Pixels decoded at once on one host; also the most in one request"
+    )
+
+    max_input_pixels: int = Field(
+        default=8_400_000, gt=0, description="Pixels of one picture as the network sees it; bounds activations"
+    )
+
+    cache_mib: int = Field(default=512, gt=0, description="Weights one host keeps in memory")
+    batch_requests: int = Field(default=16, gt=0, description="Requests, of any models, answered in one bank pass at most")
+    batch_wait_s: float = Field(default=0.005, ge=0, description="Seconds a request waits for others to join its batch")
+    request_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds until a request that no host has answered is given up"
+    )
+
+    hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
+    threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
+    ingresses: int = Field(default=1, gt=0, description="Ingress replicas")
+    cpus_per_ingress: float = Field(default=0.1, ge=0, description="CPUs reserved for one ingress; it only waits and copies")
+    ongoing_per_ingress: int = Field(default=64, gt=0, description="Requests one ingress handles at once")
+    queued_per_ingress: int = Field(default=256, gt=0, description="Requests one ingress lets wait for a host; more get 503")

@@ -1,0 +1,108 @@
+"""Two shards fitted for real, and the application that serves them on a Ray of two CPUs."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import ray
+from numpy.typing import NDArray
+from ray import serve
+
+from services.app import build
+from services.settings import Settings
+from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology
+from training.data.pictures import encode_jpeg
+from training.data.sources import probe
+from training.learning.generation import fit_jobs, plan_fits
+from training.learning.recipes import smoke
+from training.models.backbones import Backbone
+from training.store.store import Store
+
+ONTOLOGY = Ontology(name="detection.square", task="detection", classes=("square",))
+RECIPE = replace(smoke(), steps=60, peak_lr=1e-2, zoom=1.1, mirror=0, brightness=0, contrast=0)
+BACKBONE = Backbone(weights="none")
+SEEDS = {"gate": 1, "yard": 2}
+WIDTH, HEIGHT, SIDE = 96, 64, 24
+
+
+def draw(index: int, seed: int) -> tuple[NDArray[np.uint8], Annotation]:
+    """A bright square over dark noise, further right in every picture, and where it is."""
+    picture = np.random.default_rng(seed).integers(0, 80, (HEIGHT, WIDTH, 3), np.uint8)
+    x, y = 4 + 8 * index, 8 + 3 * index
+    picture[y : y + SIDE, x : x + SIDE] = (250, 240, 40) if seed % 2 else (60, 230, 250)
+    return picture, Annotation(class_name="square", bbox_xyxy=(x, y, x + SIDE, y + SIDE))
+
+
+def add_labelled_shard(store: Store, folder: Path, shard_id: str, seed: int) -> None:
+    source = folder / shard_id
+    source.mkdir(parents=True)
+    drawn = [draw(index, seed) for index in range(8)]
+    for index, (picture, _) in enumerate(drawn):
+        (source / f"{index:03d}.jpg").write_bytes(encode_jpeg(picture, 95))
+    store.add_shard(probe(str(source), shard_id=shard_id))
+    labels = [FrameLabels(shard_id=shard_id, frame_index=n, annotations=(said,)) for n, (_, said) in enumerate(drawn)]
+    store.annotate(shard_id, ONTOLOGY.name, labels)
+
+
+@dataclass(frozen=True)
+class World:
+    """A store with `gate` and `yard` fitted and live, and pictures of them."""
+
+    store: Store
+
+    @staticmethod
+    def picture(shard_id: str, index: int = 3) -> bytes:
+        return encode_jpeg(draw(index, SEEDS[shard_id])[0], 95)
+
+    def publish_again(self, of: str, *, shard_id: str) -> None:
+        """The live micro-model of one shard as the next generation of another (or of a new one)."""
+        card = self.store.registry.resolve(of)
+        copy = replace(card, shard_id=shard_id, generation=0, fit_key=f"copy of {card.ref}")
+        published = self.store.registry.publish(copy, self.store.registry.load(card))
+        self.store.registry.promote(shard_id, published.ontology, published.generation, "copied")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    store = Store.create(str(folder / "store"))
+    store.add_ontology(ONTOLOGY)
+    for shard_id, seed in SEEDS.items():
+        add_labelled_shard(store, folder, shard_id, seed)
+    plan = plan_fits(store, list(SEEDS), None, recipe=RECIPE, backbone=BACKBONE, seed=0)
+    receipts = fit_jobs(store, plan.jobs, recipe=RECIPE, backbone=BACKBONE, seed=0)
+    assert [receipt.error for receipt in receipts] == [None, None]
+    return World(store=store)
+
+
+@pytest.fixture(scope="session")
+def client(world: World) -> Iterator[httpx.Client]:
+    """A client of the whole application: proxy, ingress, host."""
+    with socket.socket() as probing:
+        probing.bind(("127.0.0.1", 0))
+        port = probing.getsockname()[1]
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        settings = Settings(
+            store=world.store.url,
+            live_ttl_s=0.2,
+            batch_wait_s=0.2,
+            max_images=8,
+            max_image_bytes=200_000,
+            max_input_pixels=100_000,
+        )
+        serve.run(build(settings), name="micromodels", route_prefix="/")
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            yield client
+        serve.shutdown()
+    finally:
+        ray.shutdown()

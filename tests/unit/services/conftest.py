@@ -1,0 +1,125 @@
+"""A store with two published micro-models, and an API whose hosts answer a fixed box."""
+
+import asyncio
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from fastapi import FastAPI
+from PIL import Image
+
+from services.answering import Answer
+from services.api import create_api
+from services.catalogue import Catalogue
+from services.payload import Picture
+from services.settings import Settings
+from training.data.annotations import Annotation, FrameLabels
+from training.data.pictures import decode_picture
+from training.store.card import Card
+from training.store.store import Store
+
+TENSORS = {"w": torch.zeros(3)}
+
+
+def picture_bytes(width: int = 40, height: int = 30, kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(out, kind)
+    return out.getvalue()
+
+
+def card(shard_id: str, ontology: str = "detection.fly", **values: Any) -> Card:
+    return Card(shard_id=shard_id, ontology=ontology, task="detection", classes=("fly",), **values)
+
+
+class FixedHosts:
+    """The far side of the network: two flies on every picture, scored 0.9 and 0.4; `broken` is raised instead."""
+
+    def __init__(self) -> None:
+        self.broken: Exception | None = None
+        self.asked: list[tuple[Card, list[Picture]]] = []
+
+    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        await self.check()
+        self.asked.append((card, list(pictures)))
+        images = [decode_picture(picture.data, name=picture.name) for picture in pictures]
+        flies = tuple(
+            Annotation(class_name="fly", bbox_xyxy=(1, 2, 11, 22), provenance="model", score=score) for score in (0.9, 0.4)
+        )
+        labels = (FrameLabels(shard_id=card.shard_id, frame_index=n, annotations=flies) for n in range(len(images)))
+        sizes_wh = tuple((image.shape[1], image.shape[0]) for image in images)
+        return Answer(labels=tuple(labels), sizes_wh=sizes_wh, model_s=0.01, batch_images=len(images))
+
+    async def check(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+
+class Client:
+    """Asks an application directly, without a socket."""
+
+    def __init__(self, api: FastAPI) -> None:
+        self._transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+
+    def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://service") as client:
+                return await client.request(method, path, **sent)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, **sent: Any) -> httpx.Response:
+        return self.request("GET", path, **sent)
+
+    def post(self, path: str, **sent: Any) -> httpx.Response:
+        return self.request("POST", path, **sent)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store.create(str(tmp_path / "store"))
+    for shard_id in ("garden", "hall"):
+        published = made.registry.publish(card(shard_id, fit_key="first"), TENSORS)
+        made.registry.promote(shard_id, published.ontology, published.generation, "first")
+    return made
+
+
+@pytest.fixture
+def hosts() -> FixedHosts:
+    return FixedHosts()
+
+
+@pytest.fixture
+def client_of(store: Store, hosts: FixedHosts) -> Callable[..., Client]:
+    """Settings values -> a client of an API over `store` and `hosts`."""
+
+    def make(**values: Any) -> Client:
+        settings = Settings(store=store.url, live_ttl_s=0, **values)
+        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings)
+        return Client(api)
+
+    return make
+
+
+@pytest.fixture
+def client(client_of: Callable[..., Client]) -> Client:
+    return client_of()
+
+
+@pytest.fixture
+def png() -> bytes:
+    return picture_bytes()
+
+
+@pytest.fixture
+def make_picture() -> Callable[..., bytes]:
+    return picture_bytes
+
+
+@pytest.fixture
+def make_card() -> Callable[..., Card]:
+    return card

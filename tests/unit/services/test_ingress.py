@@ -1,0 +1,55 @@
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError
+
+from services.ingress import RemoteHosts
+from training.errors import BadPicture, HostUnavailable, TimedOut
+
+
+class Handle:
+    """The far side of the network: calling `check` gives `response`."""
+
+    def __init__(self, response: Awaitable[None]) -> None:
+        self._response = response
+
+    @property
+    def check(self) -> "Handle":
+        return self
+
+    def remote(self) -> Awaitable[None]:
+        return self._response
+
+
+async def fails(error: Exception) -> None:
+    raise error
+
+
+def check(response: Any, timeout_s: float = 5.0) -> None:
+    hosts = RemoteHosts(Handle(response), timeout_s=timeout_s)  # type: ignore[arg-type]
+    asyncio.run(hosts.check())
+
+
+@pytest.mark.parametrize(
+    "error", [RayActorError(), BackPressureError(num_queued_requests=9, max_queued_requests=9)], ids=["dead host", "full queue"]
+)
+def test_a_host_that_cannot_answer_is_unavailable(error: Exception) -> None:
+    with pytest.raises(HostUnavailable, match=type(error).__name__):
+        check(fails(error))
+
+
+def test_what_a_host_raises_arrives_without_rays_wrapping() -> None:
+    wrapped = RayTaskError("predict", "Traceback of the host", BadPicture("picture 0: cut short")).as_instanceof_cause()
+    with pytest.raises(BadPicture) as caught:
+        check(fails(wrapped))
+    assert str(caught.value) == "picture 0: cut short"
+    assert not isinstance(caught.value, RayTaskError)
+
+
+def test_an_answer_that_does_not_come_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.ingress.CHECK_TIMEOUT_S", 0.01)
+    with pytest.raises(TimedOut, match=r"within 0\.01 s"):
+        check(asyncio.sleep(60))
