@@ -1,8 +1,8 @@
 """`serve`: the HTTP endpoint, until Ctrl-C."""
 
-import importlib
+import os
 import time
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ from cluster.cli.output import StoreOption
 
 __all__ = ["serve"]
 
-APPLICATION = "services.app:build"
+_LEAST_CPUS = 2  # a host takes one, the ingress a little of another
 
 
 def serve(
@@ -25,24 +25,11 @@ def serve(
     from training.store.store import Store
 
     url = Store.open(store).url
-    from ray import serve as ray_serve
 
+    from cluster.serving import serving
     from cluster.session import ray_session
 
-    with ray_session():
-        ray_serve.start(http_options={"host": host, "port": port})
-        ray_serve.run(_application({"store": url}), name="micromodels")
+    with ray_session(num_cpus=max(_LEAST_CPUS, os.cpu_count() or 1)), serving(url, host=host, port=port):
         typer.echo(f"serving {url} on http://{host}:{port}, Ctrl-C to stop", err=True)
-        try:
-            while True:
-                time.sleep(3600)
-        finally:
-            ray_serve.delete("micromodels")
-
-
-def _application(settings: dict[str, str]) -> Any:
-    """Build the application as `serve run` does: by its import string, its arguments checked against their type."""
-    module, _, name = APPLICATION.partition(":")
-    build = getattr(importlib.import_module(module), name)
-    (kind,) = (hint for argument, hint in get_type_hints(build).items() if argument != "return")
-    return build(kind.model_validate(settings))
+        while True:
+            time.sleep(3600)
