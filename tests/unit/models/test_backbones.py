@@ -66,7 +66,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(BadBackbone, match="/nowhere/weights.pth"):
+    with pytest.raises(BadBackbone, match=r"/nowhere/weights\.pth"):
         resolve_weights(Backbone(weights="/nowhere/weights.pth"))
 
 

@@ -59,9 +59,7 @@ def test_restoring_from_the_store_gives_the_same_answers_with_folded_norms(tmp_p
     restored = ModelCache(registry, 10**9).get(card)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in restored.network.modules())
     (before,), (after,) = (Bank([one]).predict([frame(0)], [0]) for one in (model, restored))
-    np.testing.assert_allclose(
-        [a.bbox_xyxy for a in after.annotations], [a.bbox_xyxy for a in before.annotations], atol=1e-3
-    )
+    np.testing.assert_allclose([a.bbox_xyxy for a in after.annotations], [a.bbox_xyxy for a in before.annotations], atol=1e-3)
 
 
 def test_a_frame_without_a_model_is_refused() -> None:

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from training.data.annotations import FrameLabels
+from training.data.frames import Frame
+from training.errors import BadBackbone, NothingToLearn, WrongShape
+from training.learning.fit import fit_bank
+from training.learning.recipes import smoke
+from training.models.backbones import Backbone
+from training.models.bank import Bank
+from training.models.detection import Detection
+from training.models.matching import match_boxes
+from training.models.micro_model import MicroModel
+
+TINY = replace(smoke(), steps=2, batch_size=2, report_every=1)
+
+
+def predict(model: MicroModel, frame: Frame, change: float = 0.0) -> FrameLabels:
+    lit = (frame.image_HW3 * (1.0 + change)).clip(0, 255).astype(np.uint8)
+    return Bank([model]).predict([replace(frame, image_HW3=lit)], [0])[0]
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_the_frames_a_person_labelled_come_back_with_those_labels(squares: Any, fitted: MicroModel, index: int) -> None:
+    frame, truth = squares.frame(index)
+    match = match_boxes(truth.annotations, predict(fitted, frame).annotations, min_iou=0.7)
+    assert len(match.pairs) == 1
+    assert match.spurious == []
+
+
+def test_frames_nobody_labelled_are_found_too(squares: Any, fitted: MicroModel) -> None:
+    others = [squares.frame(index) for index in range(5, 15)]
+    found = [match_boxes(truth.annotations, predict(fitted, frame).annotations, min_iou=0.5).pairs for frame, truth in others]
+    assert sum(map(len, found)) >= 9
+
+
+def test_a_brightness_change_does_not_move_a_box(squares: Any, fitted: MicroModel) -> None:
+    frame, _ = squares.frame(2)
+    plain, dim = predict(fitted, frame), predict(fitted, frame, change=-0.12)
+    np.testing.assert_allclose(dim.annotations[0].bbox_xyxy, plain.annotations[0].bbox_xyxy, atol=3.0)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(squares: Any) -> None:
+    first, again, other = (squares.fit(TINY, seed=seed).tensors() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize(("parameters", "moved"), [("head", set()), ("film", {"norm"}), ("full", {"norm", "convolution"})])
+def test_only_the_parameters_a_recipe_names_leave_their_start(
+    squares: Any, tmp_path: Path, parameters: str, moved: set[str]
+) -> None:
+    start = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(start, tmp_path / "start.pth")
+    backbone = Backbone(name="resnet18", weights=str(tmp_path / "start.pth"))
+    model = squares.fit(replace(TINY, parameters=parameters), backbone=backbone)
+    changed = set()
+    for name, tensor in model.network.trunk.named_parameters():
+        _, stage, rest = name.split(".", 2)
+        if stage != "0" and not torch.equal(tensor, start[f"layer{stage}.{rest}"]):
+            changed.add("norm" if "bn" in rest or "downsample.1" in rest else "convolution")
+    assert changed == moved
+
+
+def test_one_diverging_shard_stops_no_other(squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    factors = iter([float("nan")])
+    loss = Detection.loss
+    monkeypatch.setattr(Detection, "loss", lambda *args: loss(*args) * next(factors, 1.0))  # the first step of all
+    bundle = [squares.labelled(shard_id=shard_id) for shard_id in ("bad", "good")]
+    outcome = fit_bank(bundle, recipe=TINY, backbone=squares.backbone)
+    assert set(outcome.models) == {"good"}
+    assert "bad: loss nan at step 1 of 2" in str(outcome.failures["bad"])
+
+
+def test_progress_is_reported_with_the_loss(squares: Any) -> None:
+    said: list[tuple[str, int, float]] = []
+    fit_bank(
+        [squares.labelled()],
+        recipe=TINY,
+        backbone=squares.backbone,
+        report=lambda shard_id, step, metrics: said.append((shard_id, step, metrics["loss"])),
+    )
+    assert [(shard_id, step) for shard_id, step, _ in said] == [("squares", 1), ("squares", 2)]
+    assert all(loss > 0 for _, _, loss in said)
+
+
+def test_labels_without_any_annotation_are_nothing_to_learn_from(squares: Any) -> None:
+    labelled = squares.labelled()
+    empty = tuple(replace(labels, annotations=()) for labels in labelled.labels)
+    with pytest.raises(NothingToLearn, match="squares: 5 labelled frames without any annotation"):
+        replace(labelled, labels=empty)
+
+
+def test_labels_of_other_frames_are_refused(squares: Any) -> None:
+    labelled = squares.labelled()
+    with pytest.raises(WrongShape, match="do not pair up"):
+        replace(labelled, frames=labelled.frames[1:], labels=labelled.labels[:-1])
+
+
+def test_weights_that_cannot_be_read_stop_the_whole_bundle_before_anything_is_fitted(squares: Any) -> None:
+    with pytest.raises(BadBackbone):
+        fit_bank([squares.labelled()], recipe=TINY, backbone=Backbone(weights="/nowhere.pth"))

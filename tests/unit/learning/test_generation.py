@@ -1,0 +1,154 @@
+"""From store to store, without Ray: plan, fit, publish, label."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from training.data.annotations import FrameLabels
+from training.data.sources import probe
+from training.errors import UnknownShard
+from training.learning.generation import FitJob, fit_jobs, plan_fits
+from training.learning.labelling import Labeller, plan_clips
+from training.learning.recipes import smoke
+from training.models.backbones import Backbone
+from training.store.store import Store
+
+HOW: dict[str, Any] = {
+    "recipe": replace(smoke(), steps=2, batch_size=2),
+    "backbone": Backbone(name="resnet18", weights="none"),
+    "seed": 0,
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path, squares: Any) -> Store:
+    """Two folders of six frames, two of them labelled."""
+    store = Store.create(str(tmp_path / "store"))
+    for shard_id in ("a", "b"):
+        folder = tmp_path / shard_id
+        folder.mkdir()
+        labelled = squares.labelled(6, shard_id=shard_id)
+        for frame in labelled.frames:
+            Image.fromarray(frame.image_HW3).save(folder / f"{frame.frame_index}.png")
+        store.add_shard(probe(folder, shard_id=shard_id))
+        store.add_ontology(labelled.ontology)
+        store.annotate(shard_id, "squares", labelled.labels[:2])
+    return store
+
+
+def fit_all(store: Store, **how: Any) -> list[str]:
+    plan = plan_fits(store, None, None, **{**HOW, **how})
+    receipts = fit_jobs(store, plan.jobs, **{**HOW, **how})
+    assert [receipt.error for receipt in receipts] == [None] * len(plan.jobs)
+    return [receipt.shard_id for receipt in receipts]
+
+
+def test_what_is_published_for_the_same_work_is_skipped(store: Store) -> None:
+    assert fit_all(store) == ["a", "b"]
+    assert fit_all(store) == []
+    assert store.registry.live("a", "squares") == 1
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"recipe": replace(HOW["recipe"], steps=3)}])
+def test_another_seed_or_recipe_is_other_work(store: Store, change: dict[str, Any]) -> None:
+    fit_all(store)
+    assert fit_all(store, **change) == ["a", "b"]
+    assert store.registry.live("a", "squares") == 2
+
+
+def test_another_label_makes_a_new_generation_of_that_shard_only(store: Store, squares: Any) -> None:
+    fit_all(store)
+    store.annotate("b", "squares", [squares.frame(4, shard_id="b")[1]])
+    assert fit_all(store) == ["b"]
+    assert store.registry.generations("b", "squares") == [1, 2]
+
+
+def test_a_rollback_is_not_undone_by_running_fit_again(store: Store) -> None:
+    fit_all(store)
+    fit_all(store, seed=1)
+    store.registry.promote("a", "squares", 1, "rollback")
+    assert fit_all(store, seed=1) == []
+    assert store.registry.live("a", "squares") == 1
+
+
+def test_a_generation_whose_publisher_died_before_promoting_it_goes_live_without_another_fit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr(type(store.registry), "promote", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fit_all(store)
+    assert store.registry.live("a", "squares") is None
+    assert fit_all(store) == ["b"]
+    assert store.registry.live("a", "squares") == 1
+
+
+def test_one_bad_shard_is_an_error_in_its_receipt_and_stops_no_other(store: Store) -> None:
+    plan = plan_fits(store, None, None, **HOW)
+    (Path(store.shard("a").uri) / "1.png").write_bytes(b"")
+    a, b = fit_jobs(store, plan.jobs, **HOW)
+    assert a.error is not None
+    assert "BadPicture" in a.error
+    assert b.generation == 1
+    assert store.registry.generations("a", "squares") == []
+
+
+def test_a_job_for_a_shard_the_store_lost_is_an_error_in_its_receipt(store: Store) -> None:
+    (receipt,) = fit_jobs(store, [FitJob(shard_id="gone", ontology="squares", fit_key="k")], **HOW)
+    assert receipt.error is not None
+    assert receipt.error.startswith("UnknownShard: gone")
+
+
+def test_a_shard_named_but_unknown_is_refused_and_one_without_labels_is_a_failure(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(UnknownShard, match="nobody"):
+        plan_fits(store, ["nobody"], None, **HOW)
+    store.add_shard(probe(tmp_path / "a", shard_id="bare"))
+    assert "no annotations" in plan_fits(store, ["bare"], None, **HOW).failures["bare"]
+    assert plan_fits(store, None, None, **HOW).failures == {}
+
+
+def test_the_card_says_where_a_micro_model_comes_from(store: Store) -> None:
+    fit_all(store)
+    card = store.registry.resolve("a")
+    assert (card.task, card.classes, card.num_labelled, card.seed) == ("detection", ("square",), 2, 0)
+    assert card.recipe["name"] == "smoke"
+    assert card.backbone == {"name": "resnet18", "weights": "none"}
+    assert card.source_hash == store.shard("a").content_hash
+    assert card.versions.keys() == {"torch", "torchvision", "micromodels"}
+
+
+def test_every_frame_is_labelled_exactly_once_and_a_second_run_has_nothing_to_do(store: Store) -> None:
+    fit_all(store)
+    plan = plan_clips(store, None, None, frames_per_clip=4)
+    assert [(clip.shard_id, clip.start, clip.stop) for clip in plan.clips] == [("a", 0, 4), ("a", 4, 6), ("b", 0, 4), ("b", 4, 6)]
+    labeller = Labeller(store)
+    receipts = [labeller.label(clip) for clip in plan.clips]
+    assert [receipt.error for receipt in receipts] == [None] * 4
+    labels, errors = store.predictions.read("a", "squares", 1)
+    assert [frame.frame_index for frame in labels] == list(range(6))
+    assert errors == {}
+    again = plan_clips(store, None, None, frames_per_clip=4)
+    assert (again.clips, again.skipped) == ([], 4)
+
+
+def test_frames_that_cannot_be_read_are_rows_that_say_why(store: Store) -> None:
+    fit_all(store)
+    (Path(store.shard("a").uri) / "3.png").write_bytes(b"broken")
+    clip = plan_clips(store, ["a"], None).clips[0]
+    receipt = Labeller(store).label(clip)
+    labels, errors = store.predictions.read("a", "squares", 1)
+    assert receipt.num_errors == len(errors) > 0
+    assert 3 in errors
+    assert "3.png" in errors[3]
+    assert sorted([frame.frame_index for frame in labels] + list(errors)) == list(range(6))
+
+
+def test_people_need_only_say_that_nothing_is_there(store: Store) -> None:
+    store.annotate("a", "squares", [FrameLabels(shard_id="a", frame_index=5)])
+    assert fit_all(store) == ["a", "b"]
+    card = store.registry.resolve("a")
+    assert card.num_labelled == 3
+    assert card.network["decoding"]["fewest"] == [0]
