@@ -42,8 +42,8 @@ def draw_svg(picture: Picture, classes: Sequence[str]) -> Markup:
     machine = [_rectangle(one, f"machine c{classes.index(one.class_name) % NUM_COLOURS}", _THICK) for one in picture.machine]
     truth = [_rectangle(one, "truth", _THIN) for one in picture.truth]
     return Markup(
-        '<svg viewBox="0 0 {0} {1}" role="img" aria-label="{2}"><image width="{0}" height="{1}" '
-        'href="data:image/jpeg;base64,{3}"/>{4}</svg>'
+        '<svg viewBox="0 0 {0} {1}" preserveAspectRatio="xMidYMid slice" role="img" aria-label="{2}">'
+        '<image width="{0}" height="{1}" href="data:image/jpeg;base64,{3}"/>{4}</svg>'
     ).format(width, height, picture.caption, jpeg, Markup("").join([*machine, *truth]))
 
 

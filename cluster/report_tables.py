@@ -18,6 +18,7 @@ _NAMES = {
     "label_seconds": "label, s",
 }
 _COUNTS = ("generation", "frames_touched", "frames_scored")
+_TROUBLE = ("frames_unreadable",)  # not worth a column where there is none
 _COMPARED = ("recall", "tight_recall", "precision")
 
 
@@ -96,7 +97,10 @@ def _measures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         name
         for row in rows
         for name, value in row.items()
-        if name not in _COUNTS and isinstance(value, int | float) and not isinstance(value, bool)
+        if name not in _COUNTS
+        and (value or name not in _TROUBLE)
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
     )
     return [*(name for name in _NAMES if name in found), *(name for name in found if name not in _NAMES)]
 

@@ -51,10 +51,10 @@ def draw_motion(rng: np.random.Generator, *, width: int, height: int, length: fl
         y=height * home,
         length=length,
         angle=float(rng.uniform(-np.pi, np.pi)),
-        x_waves=(_wave(rng, wide * width, (46, 64)), _wave(rng, 0.05 * width, (17, 25))),
-        y_waves=(_wave(rng, 0.13 * height, (34, 48)), _wave(rng, 0.07 * height, (15, 23))),
-        turn=_wave(rng, float(rng.uniform(0.6, 1.2)), (40, 70)),
-        growth=_wave(rng, 0.2, (35, 60)),
+        x_waves=(_wave(rng, wide * width, (56, 76)), _wave(rng, 0.03 * width, (19, 27))),
+        y_waves=(_wave(rng, 0.13 * height, (44, 60)), _wave(rng, 0.04 * height, (19, 27))),
+        turn=_wave(rng, float(rng.uniform(0.3, 0.6)), (40, 70)),
+        growth=_wave(rng, 0.15, (35, 60)),
     )
 
 

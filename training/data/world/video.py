@@ -19,6 +19,7 @@ from training.data.world.truth import Truth, write_truth
 __all__ = ["CAMERAS", "Camera", "draw_frames", "draw_video"]
 
 _FPS = 12
+_ENCODING = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}  # mbtree gives other bytes each time
 _MARGIN = 48  # pixels of ground beyond each side of the picture: how far a camera can pan
 
 
@@ -48,13 +49,13 @@ def draw_video(
     path = Path(path)
     truth = Truth(path.name, description=f"synthetic video, camera {camera}, seed {seed}")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=_FPS, options={"crf": "18", "preset": "veryfast"})
+        stream = container.add_stream("libx264", rate=_FPS, options=_ENCODING)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.thread_count = 1  # with more, the same pictures give other bytes each time
+        stream.thread_count = 1
         for index, (picture_HW3, canvas) in enumerate(
             draw_frames(seed=seed, num_frames=num_frames, width=width, height=height, camera=CAMERAS[camera])
         ):
-            frame = av.VideoFrame.from_ndarray(picture_HW3, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture_HW3, format="rgb24").reformat(format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, _FPS)
             container.mux(stream.encode(frame))
             truth.add_frame(index, width, height, canvas.labels())
