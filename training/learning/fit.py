@@ -1,5 +1,6 @@
 """Fitting: a bundle of labelled shards in, a bank of micro-models out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -155,15 +156,22 @@ def _batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 def _optimiser(
     network: DenseNetwork, recipe: Recipe, pretrained: bool
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     trunk_lr = recipe.peak_lr * (recipe.trunk_lr_ratio if pretrained else 1.0)
     trunk = [parameter for parameter in network.trunk.parameters() if parameter.requires_grad]
     rest = [parameter for name, parameter in network.named_parameters() if not name.startswith("trunk.")]
-    rates = [recipe.peak_lr] + ([trunk_lr] if trunk else [])
-    groups = [{"params": rest}] + ([{"params": trunk}] if trunk else [])
+    groups = [{"params": rest, "lr": recipe.peak_lr}, {"params": trunk, "lr": trunk_lr}]
     optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rates, total_steps=recipe.steps + 1, pct_start=WARM_UP)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step, recipe.steps))
     return optimiser, schedule
+
+
+def _one_cycle(step: int, steps: int) -> float:
+    """Share of the peak learning rate: a straight rise, then half a cosine down (after Smith & Topin, 2017)."""
+    rise = max(1, round(WARM_UP * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 class _Views:
