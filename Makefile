@@ -48,7 +48,9 @@ $(PY):
 	@set -e; for python in $(CANDIDATES); do \
 	  if command -v "$$python" >/dev/null 2>&1 && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    echo "==> making $(VENV) with $$($$python --version) ($$(command -v $$python))"; \
-	    "$$python" -m venv $(VENV); exit 0; \
+	    "$$python" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "error: $$python cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
 	  fi; \
 	done; \
 	echo 'error: found no Python 3.11 or newer (tried: $(CANDIDATES)); install one, or say make PYTHON=/path/to/python' >&2; exit 1
