@@ -83,7 +83,7 @@ def _start_coordinator(jobs: Sequence[FitJob]) -> Any:
 
 def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> TorchTrainer:
     resources = {"CPU": shape.cpus, **({"GPU": shape.gpus} if shape.gpus else {})}
-    return TorchTrainer(
+    return _Trainer(
         fit_loop,
         train_loop_config=config,
         torch_config=FleetTorchConfig(),
@@ -97,34 +97,48 @@ def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failu
     )
 
 
+class _Trainer(TorchTrainer):
+    """TorchTrainer that leaves Ctrl-C to its caller; it would end the process with exit code 0."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        return
+
+
 def _run(trainer: TorchTrainer, coordinator: Any, progress: Progress | None) -> Exception | None:
-    """Run to the end and return what broke the trainer, if anything did.
-
-    The trainer runs in a thread: in the main thread it would take SIGINT for itself and exit with 0 on Ctrl-C.
-    """
-    broken: list[Exception] = []
-
-    def fit() -> None:
-        try:
-            trainer.fit()
-        except Exception as error:
-            broken.append(error)
-
-    thread = threading.Thread(target=fit, name="trainer", daemon=True)
-    thread.start()
+    """Run to the end and return what broke the trainer, if anything did."""
     try:
-        while thread.is_alive():
-            thread.join(_POLL_S)
-            if progress is not None:
-                _show(progress, ray.get(coordinator.state.remote()))
+        with _shown(progress, coordinator):
+            trainer.fit()
+    except Exception as error:
+        return error
     except BaseException:
         coordinator.close.remote()
         raise
-    return broken[0] if broken else None
+    return None
 
 
-def _show(progress: Progress, state: FleetState) -> None:
-    progress.update(state.finished, failed=state.failed, note="" if state.workers else "starting workers")
+@contextmanager
+def _shown(progress: Progress | None, coordinator: Any) -> Iterator[None]:
+    """Show where the fleet stands for as long as the block lasts, and once more at its end."""
+    over = threading.Event()
+
+    def show() -> None:
+        state: FleetState = ray.get(coordinator.state.remote())
+        if progress is not None:
+            progress.update(state.finished, failed=state.failed, note="" if state.workers else "starting workers")
+
+    def watch() -> None:
+        while not over.wait(_POLL_S):
+            show()
+
+    watcher = threading.Thread(target=watch, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    show()
 
 
 def fit_loop(config: dict[str, Any]) -> None:
