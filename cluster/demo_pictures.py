@@ -37,8 +37,9 @@ def pictures_of(store: Store, result: Mapping[str, Any], world: Path) -> dict[st
 
 def _frames(shard: Shard, truth: Sequence[FrameLabels], said: Sequence[FrameLabels], by_hand: set[int]) -> list[Picture]:
     true, machine = ({frame.frame_index: frame.annotations for frame in labels} for labels in (truth, said))
-    spread = np.linspace(0, shard.num_frames - 1, _NUM_FRAMES - 1).round().astype(int).tolist()
-    chosen = {*spread, sorted(by_hand)[len(by_hand) // 2]}
+    spread = np.linspace(0, shard.num_frames - 1, _NUM_FRAMES).round().astype(int).tolist()
+    middle = sorted(by_hand)[len(by_hand) // 2]
+    chosen = {*spread, middle} - {min(spread, key=lambda index: abs(index - middle))} | {middle}
     with open_frames(shard) as frames:
         return [
             Picture(
