@@ -85,7 +85,7 @@ def _packet_index(path: str, size: int, mtime_ns: int) -> PacketIndex:
 
 
 def _refuse_missing_end(path: str, container: InputContainer, stream: VideoStream, num_packets: int, end_us: int) -> None:
-    """Headers of MP4 list every packet, AVI its size, Matroska and others how long they are; a transport stream has whole packets."""
+    """MP4 lists every packet, AVI its size, Matroska and others how long they are; a transport stream has whole packets."""
     name = container.format.name
     if "mp4" in name:
         promised = len(stream.index_entries)
