@@ -1,7 +1,9 @@
 """The README's first command, with the recipe that takes seconds: everything from drawing the world to the report."""
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,4 +24,8 @@ def test_the_demo_ends_with_a_report_of_every_shard_and_an_answer_over_http(tmp_
     assert result["failures"] == []
     page = (directory / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 3 * 8 + 1
-    assert "POST /v1/models/crossing/predict" in page
+    asked, answered = (html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, flags=re.DOTALL))
+    assert asked.startswith("POST /v1/models/crossing/predict")
+    status, _, answer = answered.partition("\n")
+    assert status == "200"
+    assert json.loads(answer)["model"]["shard_id"] == "crossing"
