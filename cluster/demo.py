@@ -45,6 +45,7 @@ class Demo:
 def run_demo(
     directory: str | Path,
     *,
+    store_url: str | None = None,
     labels: int,
     recipe: Recipe,
     backbone: Backbone,
@@ -57,6 +58,7 @@ def run_demo(
     Needs a running Ray. An earlier demonstration in the same directory is replaced.
 
     Args:
+        store_url: `directory`/store by default.
         labels: frames labelled by hand in each shard.
         say: told what is being done, a line at a time.
     Raises:
@@ -65,7 +67,7 @@ def run_demo(
     root = _prepared(Path(directory).absolute())
     steps: list[Step] = []
     paths = _timed(steps, say, "draw the world", lambda: draw_world(root / "world", seed=seed), lambda found: _names(found))
-    store = Store.create(str(root / "store"))
+    store = Store.create(store_url or str(root / "store"))
     result = _timed(
         steps,
         say,

@@ -20,6 +20,7 @@ def demo(
     weights: Annotated[str, typer.Option(help="none, auto, IMAGENET1K_V1, a path or s3://…")] = "none",
     seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="URL", help="Root of the store; DIR/store by default.")] = None,
     json: JsonOption = None,
 ) -> int:
     """Draw a small world, then add, fit, label, serve and judge it; ends with a report to open in a browser.
@@ -39,6 +40,7 @@ def demo(
     with ray_session(num_cpus=workers):
         done = run_demo(
             directory,
+            store_url=store,
             labels=labels,
             recipe=chosen,
             backbone=start,
