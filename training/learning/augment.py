@@ -1,18 +1,15 @@
 """Random views of the labelled frames: crops, magnification, shift, mirror, light. Labels follow through the Placement."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from training.learning.recipes import Recipe
 from training.models.geometry import Placement
 from training.models.network import DEEPEST_STRIDE
 
-__all__ = ["crop_size", "random_placement", "relight", "view"]
+__all__ = ["crop_size", "random_placement", "relight"]
 
 FOCUSED = 0.7  # share of the crops that are put around an object
 
@@ -73,14 +70,6 @@ def random_placement(
     )
 
 
-def view(images: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
-    """Cut N views out of pre-scaled frames: (N, 3, H, W) float32 in 0..1, black beyond the frame.
-
-    images: (3, h, w) uint8, each the whole frame of its placement at any resolution.
-    """
-    return torch.cat([_one_view(image, place) for image, place in zip(images, placements, strict=True)])
-
-
 def relight(x_NCHW: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:
     """Change brightness and contrast of each picture."""
     n = len(x_NCHW)
@@ -88,15 +77,3 @@ def relight(x_NCHW: Tensor, recipe: Recipe, random: np.random.Generator) -> Tens
     offset = torch.from_numpy(random.uniform(-1, 1, n) * recipe.brightness).to(x_NCHW).view(n, 1, 1, 1)
     mean = x_NCHW.mean(dim=(1, 2, 3), keepdim=True)
     return ((x_NCHW - mean) * gain + mean + offset).clamp(0, 1)
-
-
-def _one_view(image_3hw: Tensor, place: Placement) -> Tensor:
-    """grid_sample from normalised output to normalised input coordinates (align_corners=False: edges at -1 and 1)."""
-    size_x, size_y = place.frame_width * place.scale_x, place.frame_height * place.scale_y
-    a_x, a_y = place.width / size_x, place.height / size_y
-    b_x = (place.width - 2 * place.shift_x) / size_x - 1
-    b_y = (place.height - 2 * place.shift_y) / size_y - 1
-    flip = -1.0 if place.mirror else 1.0
-    theta = torch.tensor([[[flip * a_x, 0.0, flip * b_x], [0.0, a_y, b_y]]])
-    grid = F.affine_grid(theta, [1, 3, place.height, place.width], align_corners=False)
-    return F.grid_sample(image_3hw[None].float() / 255, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

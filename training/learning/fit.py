@@ -13,11 +13,11 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.errors import FitDiverged, MicroModelError, NothingToLearn, WrongShape
-from training.learning.augment import crop_size, random_placement, relight, view
+from training.learning.augment import crop_size, random_placement, relight
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
 from training.models.backbones import Backbone, starting_trunk
-from training.models.inputs import resized
+from training.models.inputs import resized, view
 from training.models.micro_model import MicroModel
 from training.models.network import DenseNetwork, NetworkConfig
 from training.models.tasks import Task, task_for

@@ -10,7 +10,7 @@ from training.data.frames import Frame
 from training.models.geometry import Placement
 from training.models.network import DEEPEST_STRIDE
 
-__all__ = ["place_frame", "resized", "stack_inputs"]
+__all__ = ["place_frame", "resized", "stack_inputs", "view", "warp"]
 
 
 def resized(frame: Frame, scale: float) -> Tensor:
@@ -42,3 +42,26 @@ def place_frame(frame: Frame, scale: float) -> tuple[Tensor, Placement]:
 def stack_inputs(images: Sequence[Tensor], device: torch.device) -> Tensor:
     """(N, 3, H, W) float32 in 0..1 from equally large uint8 pictures."""
     return torch.stack(list(images)).to(device, non_blocking=True).float().div_(255)
+
+
+def view(images: Sequence[Tensor], placements: Sequence[Placement]) -> Tensor:
+    """Cut N views out of pre-scaled frames: (N, 3, H, W) float32 in 0..1, black beyond the frame.
+
+    images: (3, h, w) uint8, each the whole frame of its placement at any resolution.
+    """
+    return torch.cat([warp(image, place) for image, place in zip(images, placements, strict=True)]).div_(255)
+
+
+def warp(map_Chw: Tensor, place: Placement, *, mode: str = "bilinear") -> Tensor:
+    """(1, C, H, W): a map that covers the whole frame at any resolution, cut out as the placement says; 0 beyond the frame.
+
+    grid_sample goes from normalised output to normalised input coordinates (align_corners=False: edges at -1 and 1).
+    """
+    size_x, size_y = place.frame_width * place.scale_x, place.frame_height * place.scale_y
+    a_x, a_y = place.width / size_x, place.height / size_y
+    b_x = (place.width - 2 * place.shift_x) / size_x - 1
+    b_y = (place.height - 2 * place.shift_y) / size_y - 1
+    flip = -1.0 if place.mirror else 1.0
+    theta = torch.tensor([[[flip * a_x, 0.0, flip * b_x], [0.0, a_y, b_y]]])
+    grid = F.affine_grid(theta, [1, 3, place.height, place.width], align_corners=False)
+    return F.grid_sample(map_Chw[None].float(), grid, mode=mode, padding_mode="zeros", align_corners=False)

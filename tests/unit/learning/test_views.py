@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from training.errors import BadRecipe
-from training.learning.augment import crop_size, random_placement, view
+from training.learning.augment import crop_size, random_placement
 from training.learning.recipes import RECIPES, quality, recipe
 from training.learning.resolution import input_scale
 from training.models.geometry import Placement
+from training.models.inputs import view
 
 
 @pytest.mark.parametrize("mirror", [False, True])
