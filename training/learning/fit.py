@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,7 +95,8 @@ def _fit_one(
     network.to(device)
     _freeze(network, recipe)
     optimiser, schedule = _optimiser(network, recipe, pretrained)
-    views = _Views(labelled, task, network.config, recipe, random)
+    decoding = task.learned_limits(labelled.labels, (labelled.frames[0].height, labelled.frames[0].width))
+    views = _Views(labelled, task, network.config, decoding, recipe, random)
     for step in range(1, recipe.steps + 1):
         _set_training(network, pretrained)
         x_NCHW, targets = views.draw()
@@ -114,7 +116,7 @@ def _fit_one(
         shard_id=labelled.shard_id,
         ontology=labelled.ontology,
         network=network,
-        decoding=task.learned_limits(labelled.labels),
+        decoding=decoding,
     )
 
 
@@ -123,9 +125,10 @@ def _starting_network(labelled: LabelledFrames, task: Task, recipe: Recipe, back
     config = NetworkConfig(
         backbone=backbone.name,
         scale=input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe),
-        output_stride=recipe.output_stride,
+        output_stride=task.output_stride,
         neck_channels=recipe.neck_channels,
         branches=task.branches(),
+        coordinates=task.coordinates,
     )
     trunk, pretrained = starting_trunk(backbone)
     network = DenseNetwork(trunk, config)
@@ -178,9 +181,16 @@ class _Views:
     """Augmented pictures of the labelled frames with their targets."""
 
     def __init__(
-        self, labelled: LabelledFrames, task: Task, config: NetworkConfig, recipe: Recipe, random: np.random.Generator
+        self,
+        labelled: LabelledFrames,
+        task: Task,
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+        recipe: Recipe,
+        random: np.random.Generator,
     ) -> None:
-        self._labelled, self._task, self._config, self._recipe, self._random = labelled, task, config, recipe, random
+        self._labelled, self._task, self._config, self._decoding = labelled, task, config, decoding
+        self._recipe, self._random = recipe, random
         self._images: list[Tensor] = [resized(frame, config.scale) for frame in labelled.frames]
         self._focus = [_centres(label) for label in labelled.labels]
         height, width = self._images[0].shape[1:]
@@ -202,7 +212,7 @@ class _Views:
             for i in chosen
         ]
         x_NCHW = relight(view([self._images[i] for i in chosen], placements), self._recipe, self._random)
-        return x_NCHW, self._task.targets([self._labelled.labels[i] for i in chosen], placements, self._config)
+        return x_NCHW, self._task.targets([self._labelled.labels[i] for i in chosen], placements, self._config, self._decoding)
 
     def _next(self) -> int:
         """Every labelled frame equally often, in random order."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torchvision.ops import batched_nms
 
+from training.data import rle
 from training.data.annotations import Annotation, FrameLabels
 from training.data.shards import SceneGrid, Shard
 
@@ -17,14 +18,16 @@ SAME_OBJECT_IOU = 0.5
 def merge_tiles(shard: Shard, labels: Sequence[FrameLabels]) -> list[FrameLabels]:
     """The labels of a scene's tiles as those of one frame 0, the whole scene; of any other shard, as they are.
 
-    Machine labels that two tiles both found are kept once, the better score wins; what people said is never merged.
+    Machine boxes that two tiles both found are kept once, the better score wins; masks and what people said are never
+    dropped. Classes of whole tiles stay with their tiles.
     """
-    if shard.scene is None:
+    whole = [annotation.level == "image" for frame in labels for annotation in frame.annotations]
+    if shard.scene is None or any(whole):
         return list(labels)
     moved = [_in_scene(shard.scene, frame.frame_index, annotation) for frame in labels for annotation in frame.annotations]
-    said = [annotation for annotation in moved if annotation.provenance != "model"]
-    found = [annotation for annotation in moved if annotation.provenance == "model"]
-    return [FrameLabels(shard_id=shard.shard_id, frame_index=0, annotations=(*said, *_without_doubles(found)))]
+    found = [annotation for annotation in moved if annotation.provenance == "model" and annotation.rle_counts is None]
+    kept = [annotation for annotation in moved if annotation.provenance != "model" or annotation.rle_counts is not None]
+    return [FrameLabels(shard_id=shard.shard_id, frame_index=0, annotations=(*kept, *_without_doubles(found)))]
 
 
 def _in_scene(grid: SceneGrid, frame_index: int, annotation: Annotation) -> Annotation:
@@ -32,7 +35,15 @@ def _in_scene(grid: SceneGrid, frame_index: int, annotation: Annotation) -> Anno
     window = grid.window(frame_index)
     x1, y1, x2, y2 = annotation.bbox_xyxy
     box = (x1 + window.column, y1 + window.row, x2 + window.column, y2 + window.row)
-    return replace(annotation, bbox_xyxy=box)
+    counts = annotation.rle_counts
+    shift = (window.column, window.row, 0)
+    points = annotation.keypoints_xyv
+    return replace(
+        annotation,
+        bbox_xyxy=box,
+        rle_counts=None if counts is None else rle.paste(counts, window, grid.height, grid.width),
+        keypoints_xyv=None if points is None else tuple(value + shift[i % 3] for i, value in enumerate(points)),
+    )
 
 
 def _without_doubles(found: Sequence[Annotation]) -> list[Annotation]:

@@ -33,7 +33,6 @@ class Recipe:
     trunk_lr_ratio: float = 0.3
     weight_decay: float = 1e-2
     neck_channels: int = 64
-    output_stride: int = 8
     object_pixels: float = 40.0
     min_long_side: int = 288
     max_long_side: int = 1280

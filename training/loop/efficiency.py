@@ -1,28 +1,8 @@
 """Label efficiency: how much of the drawing and correcting, and how many seconds, people were spared."""
 
-from dataclasses import dataclass
+from training.models.actions import Actions, Seconds
 
-from training.models.actions import Actions
-
-__all__ = ["BOX_SECONDS", "Seconds", "e_count", "e_time", "human_seconds"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seconds:
-    """Seconds of a person per action; docs/efficiency.md has the sources.
-
-    look: at one frame with its proposals, whatever is on it.
-    """
-
-    draw: float
-    adjust: float
-    delete: float
-    look: float
-
-
-# Drawing: 7 s a box by extreme clicking (Papadopoulos et al., 2017); an inexact box is drawn again. Looking: 1.7 s, the
-# order of verifying one box (Papadopoulos et al., 2016); a deletion is taken to cost one more such look.
-BOX_SECONDS = Seconds(draw=7.0, adjust=7.0, delete=1.7, look=1.7)
+__all__ = ["e_count", "e_time", "human_seconds"]
 
 
 def e_count(*, drawn: int, corrected: Actions, due: Actions, objects: int) -> float:
@@ -33,11 +13,11 @@ def e_count(*, drawn: int, corrected: Actions, due: Actions, objects: int) -> fl
     return 1.0 - (drawn + corrected.due + due.due) / objects if objects else 0.0
 
 
-def human_seconds(actions: Actions, *, looks: int, seconds: Seconds = BOX_SECONDS) -> float:
+def human_seconds(actions: Actions, *, looks: int, seconds: Seconds) -> float:
     """What actions cost, with `looks` frames looked at."""
     return actions.draw * seconds.draw + actions.adjust * seconds.adjust + actions.delete * seconds.delete + looks * seconds.look
 
 
-def e_time(*, spent_seconds: float, objects: int, seconds: Seconds = BOX_SECONDS) -> float:
+def e_time(*, spent_seconds: float, objects: int, seconds: Seconds) -> float:
     """1 - seconds spent / seconds to draw every object by hand."""
     return 1.0 - spent_seconds / (objects * seconds.draw) if objects else 0.0

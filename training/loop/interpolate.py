@@ -10,6 +10,8 @@ from training.data.annotations import Annotation, FrameLabels
 
 __all__ = ["interpolate"]
 
+Points = tuple[float, ...]
+
 FARTHEST = 3.0  # an object moved at most this many of its own sizes between keyframes, else it is another one
 
 
@@ -48,7 +50,24 @@ def _blend(a: Annotation, b: Annotation, share: float) -> Annotation:
     assert a.bbox_xyxy is not None
     assert b.bbox_xyxy is not None
     x1, y1, x2, y2 = ((1 - share) * p + share * q for p, q in zip(a.bbox_xyxy, b.bbox_xyxy, strict=True))
-    return Annotation(class_name=a.class_name, bbox_xyxy=(x1, y1, x2, y2), track_id=a.track_id, provenance="interpolation")
+    return Annotation(
+        class_name=a.class_name,
+        bbox_xyxy=(x1, y1, x2, y2),
+        keypoints_xyv=_blend_points(a.keypoints_xyv, b.keypoints_xyv, share),
+        track_id=a.track_id,
+        provenance="interpolation",
+    )
+
+
+def _blend_points(a: Points | None, b: Points | None, share: float) -> Points | None:
+    """Points that both keyframes have move in a straight line; one that only one of them has stays there."""
+    if a is None or b is None:
+        return a if b is None else b
+    points: list[float] = []
+    for (ax, ay, av), (bx, by, bv) in zip(zip(*[iter(a)] * 3, strict=True), zip(*[iter(b)] * 3, strict=True), strict=True):
+        part = share if av and bv else float(not av)
+        points += [(1 - part) * ax + part * bx, (1 - part) * ay + part * by, min(av, bv) or max(av, bv)]
+    return tuple(points)
 
 
 def _pairs(first: Sequence[Annotation], last: Sequence[Annotation]) -> list[tuple[int, int]]:

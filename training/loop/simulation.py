@@ -30,7 +30,11 @@ class Truth:
 
     @property
     def num_objects(self) -> int:
-        return _num_objects(self.labels)
+        return self.num_objects_of([frame.frame_index for frame in self.labels])
+
+    def num_objects_of(self, frame_indices: Sequence[int]) -> int:
+        task = task_for(self.ontology)
+        return sum(task.num_objects(frame) for frame in self.of(frame_indices))
 
     def of(self, frame_indices: Sequence[int]) -> list[FrameLabels]:
         wanted = set(frame_indices)
@@ -66,23 +70,28 @@ def judge(truth: Truth, predicted: Sequence[FrameLabels], touched: Sequence[int]
     empty = [FrameLabels(shard_id=truth.shard.shard_id, frame_index=index) for index in untouched]
     answers = [said.get(frame.frame_index, frame) for frame in empty]
     true, answers = merge_tiles(truth.shard, truth.of(untouched)), merge_tiles(truth.shard, answers)
-    due = reduce(lambda a, b: a + b, (task.actions(t, p) for t, p in zip(true, answers, strict=True)), Actions())
-    drawn = _num_objects(truth.of(touched))
+    size = _size(truth.shard)
+    due = reduce(lambda a, b: a + b, (task.actions(t, p, size) for t, p in zip(true, answers, strict=True)), Actions())
+    drawn = truth.num_objects_of(touched)
     everything = replace(due, draw=due.draw + drawn)
-    spent = human_seconds(everything, looks=len(untouched))
+    spent = human_seconds(everything, looks=len(untouched), seconds=task.seconds)
     return {
         "frames_touched": len(touched),
         "frames_scored": len(untouched),
-        **task.measure(true, answers),
+        **task.measure(true, answers, size),
         "e_count": e_count(drawn=drawn, corrected=Actions(), due=due, objects=truth.num_objects),
-        "e_time": e_time(spent_seconds=spent, objects=truth.num_objects),
+        "e_time": e_time(spent_seconds=spent, objects=truth.num_objects, seconds=task.seconds),
         "actions": everything.to_json(),
     }
 
 
 def baselines(truth: Truth, touched: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Interpolation: the better of the same frames and as many evenly spaced ones with both ends among them."""
-    if truth.shard.kind == "scene":
+    """Interpolation: the better of the same frames and as many evenly spaced ones with both ends among them.
+
+    None for a scene, whose tiles have no order, and for masks, which move in no straight line.
+    """
+    masks = any(annotation.rle_counts is not None for frame in truth.labels for annotation in frame.annotations)
+    if truth.shard.kind == "scene" or masks:
         return {}
     known = [frame.frame_index for frame in truth.labels]
     with_ends = [known[position] for position in evenly_spaced(len(known), len(touched), with_ends=True)]
@@ -102,5 +111,6 @@ def medians(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {name: median(values) for name, values in sorted(found.items())}
 
 
-def _num_objects(labels: Sequence[FrameLabels]) -> int:
-    return sum(len(frame.annotations) for frame in labels)
+def _size(shard: Shard) -> tuple[int, int]:
+    """Height and width of what is judged: a frame, or the whole scene."""
+    return (shard.height, shard.width) if shard.scene is None else (shard.scene.height, shard.scene.width)

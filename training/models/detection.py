@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
-from training.models.actions import Actions
+from training.models.actions import BOX_SECONDS, Actions
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
@@ -40,6 +40,10 @@ FOUND_IOU, TIGHT_IOU = 0.5, 0.7
 class Detection:
     """Boxes of K classes."""
 
+    output_stride = 8
+    coordinates = False
+    seconds = BOX_SECONDS
+
     def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
         self._class_index = {name: index for index, name in enumerate(ontology.classes)}
@@ -50,7 +54,7 @@ class Detection:
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return [float(np.sqrt((x2 - x1) * (y2 - y1))) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]]
 
-    def learned_limits(self, labels: Sequence[FrameLabels]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Fewest and most objects of each class on a labelled frame; the scores believed up to each."""
         counts = np.array([[_boxes(frame)[1].count(name) for name in self.ontology.classes] for frame in labels])
         return {
@@ -71,7 +75,13 @@ class Detection:
             box.weight.mul_(0.1)
             box.bias = nn.Parameter(log_half)
 
-    def targets(self, labels: Sequence[FrameLabels], placements: Sequence[Placement], config: NetworkConfig) -> dict[str, Tensor]:
+    def targets(
+        self,
+        labels: Sequence[FrameLabels],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
         """heat (N, K, h, w), heat_weight (N, K, h, w), box (N, 4, h, w) xyxy in cells, box_weight (N, h, w)."""
         pictures = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
         return {name: torch.from_numpy(np.stack([picture[name] for picture in pictures])) for name in pictures[0]}
@@ -91,7 +101,13 @@ class Detection:
         boxes = _cells_to_boxes(outputs["box"].float())
         return [self._picture_boxes(peaks[n], boxes[n], place, config, decoding) for n, place in enumerate(placements)]
 
-    def measure(self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels]) -> dict[str, float]:
+    def num_objects(self, frame: FrameLabels) -> int:
+        """Every box is one thing to draw."""
+        return len(_boxes(frame)[1])
+
+    def measure(
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+    ) -> dict[str, float]:
         """precision and recall at IoU 0.5, tight_recall at IoU 0.7, mean_iou over the objects found at 0.5."""
         found = tight = said = there = 0
         ious: list[float] = []
@@ -109,7 +125,7 @@ class Detection:
             "mean_iou": float(np.mean(ious)) if ious else 0.0,
         }
 
-    def actions(self, truth: FrameLabels, predicted: FrameLabels) -> Actions:
+    def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:
         """A box of IoU 0.5 to 0.7, or of the wrong class, is adjusted; below it is deleted and drawn anew."""
         right = match_boxes(truth.annotations, predicted.annotations, min_iou=FOUND_IOU)
         wrong_class = match_boxes(

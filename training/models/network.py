@@ -27,6 +27,7 @@ class NetworkConfig:
     scale: input pixels per frame pixel; a frame is resized by it and padded to a multiple of 32.
     output_stride: input pixels per cell of the output grid.
     branches: name of a head branch -> its channels.
+    coordinates: the head sees where in the picture it is (CoordConv; Liu et al., 2018).
     """
 
     backbone: str
@@ -34,6 +35,7 @@ class NetworkConfig:
     output_stride: int
     neck_channels: int
     branches: Mapping[str, int]
+    coordinates: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "branches": dict(self.branches)}
@@ -55,14 +57,18 @@ class DenseNetwork(nn.Module):
         self.trunk = trunk
         width = config.neck_channels
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in trunk.channels)
-        self.smooth = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+        extra = 2 if config.coordinates else 0
+        self.smooth = nn.Sequential(nn.Conv2d(width + extra, width, 3, padding=1), nn.ReLU())
         self.heads = nn.ModuleDict({name: _branch(width, channels) for name, channels in config.branches.items()})
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
         """x_NCHW: RGB in 0..1, H and W multiples of 32. Returns branch name -> (N, channels, h, w)."""
-        neck_NChw = self.smooth(self._fuse(self.trunk((x_NCHW - self.mean) / self.std)))
+        fused_NChw = self._fuse(self.trunk((x_NCHW - self.mean) / self.std))
+        if self.config.coordinates:
+            fused_NChw = torch.cat([fused_NChw, _coordinates(fused_NChw)], dim=1)
+        neck_NChw = self.smooth(fused_NChw)
         return {name: head(neck_NChw) for name, head in self.heads.items()}
 
     def last_layer(self, branch: str) -> nn.Conv2d:
@@ -83,6 +89,14 @@ class DenseNetwork(nn.Module):
             fused = x if fused is None else fused + x
         assert fused is not None
         return fused
+
+
+def _coordinates(x_NChw: Tensor) -> Tensor:
+    """(N, 2, h, w): x and y from -1 to 1 across the picture."""
+    rows, columns = x_NChw.shape[-2:]
+    y, x = (torch.linspace(-1, 1, count, device=x_NChw.device) for count in (rows, columns))
+    grid = torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)])
+    return grid.expand(len(x_NChw), 2, rows, columns).to(x_NChw.dtype)
 
 
 def _branch(width: int, channels: int) -> nn.Sequential:

@@ -11,10 +11,13 @@ from torch import Tensor
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.errors import BadInput
-from training.models.actions import Actions
+from training.models.actions import Actions, Seconds
+from training.models.classification import Classification
 from training.models.detection import Detection
 from training.models.geometry import Placement
+from training.models.keypoints import Keypoints
 from training.models.network import DenseNetwork, NetworkConfig
+from training.models.segmentation import Segmentation
 
 __all__ = ["TASKS", "Task", "task_for"]
 
@@ -23,16 +26,22 @@ class Task(Protocol):
     """One kind of label. Coordinates of labels are frame pixels; a Placement takes them to input pixels."""
 
     ontology: Ontology
+    output_stride: int
+    """Input pixels per cell of the output grid."""
+    coordinates: bool
+    """Whether the head sees where in the picture it is."""
+    seconds: Seconds
+    """What each action costs a person."""
 
     def branches(self) -> dict[str, int]:
         """Head branch -> number of channels."""
         ...
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
-        """Side in frame pixels of every labelled thing; the resolution policy reads it. Empty when size does not matter."""
+        """Side in frame pixels of what must stay visible; the resolution policy reads it. Empty when size does not matter."""
         ...
 
-    def learned_limits(self, labels: Sequence[FrameLabels]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`."""
         ...
 
@@ -40,7 +49,13 @@ class Task(Protocol):
         """Start the head where the labels say the average answer is."""
         ...
 
-    def targets(self, labels: Sequence[FrameLabels], placements: Sequence[Placement], config: NetworkConfig) -> dict[str, Tensor]:
+    def targets(
+        self,
+        labels: Sequence[FrameLabels],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
         """What the branches should say for N placed frames: name -> (N, …)."""
         ...
 
@@ -49,21 +64,36 @@ class Task(Protocol):
         ...
 
     def decode(
-        self, outputs: Mapping[str, Tensor], placements: Sequence[Placement], config: NetworkConfig, decoding: Mapping[str, Any]
+        self,
+        outputs: Mapping[str, Tensor],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
     ) -> list[tuple[Annotation, ...]]:
         """What N placed frames show, in frame pixels; provenance 'model', scores in 0..1."""
         ...
 
-    def measure(self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels]) -> dict[str, float]:
-        """Quality of the same frames' labels, by the names the field uses."""
+    def num_objects(self, frame: FrameLabels) -> int:
+        """How many things a person has to say about a frame."""
         ...
 
-    def actions(self, truth: FrameLabels, predicted: FrameLabels) -> Actions:
+    def measure(
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+    ) -> dict[str, float]:
+        """Quality of the same frames' labels, by the names the field uses. frame_hw: height and width in pixels."""
+        ...
+
+    def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:
         """What a person must do to one frame so that it says what is true."""
         ...
 
 
-TASKS: dict[str, Callable[[Ontology], Task]] = {"detection": Detection}
+TASKS: dict[str, Callable[[Ontology], Task]] = {
+    "classification": Classification,
+    "detection": Detection,
+    "segmentation": Segmentation,
+    "keypoints": Keypoints,
+}
 
 
 def task_for(ontology: Ontology) -> Task:

@@ -11,7 +11,7 @@ from training.data.shards import SceneGrid, Shard
 from training.loop.efficiency import e_count, e_time, human_seconds
 from training.loop.sample import evenly_spaced
 from training.loop.simulation import Truth, baselines, draw_labels, judge, medians
-from training.models.actions import Actions
+from training.models.actions import BOX_SECONDS, Actions
 from training.store.store import Store
 
 ONTOLOGY = Ontology(name="cars", task="detection", classes=("car",))
@@ -43,9 +43,9 @@ def test_the_numbers_of_the_design_page_come_out() -> None:
     """60 objects, 5 drawn, 9 adjusted, 46 confirmed, 55 frames looked at: 0.77 and 0.54."""
     due = Actions(adjust=9, confirm=46)
     assert e_count(drawn=5, corrected=Actions(), due=due, objects=60) == pytest.approx(46 / 60)
-    spent = human_seconds(Actions(draw=5, adjust=9, confirm=46), looks=55)
+    spent = human_seconds(Actions(draw=5, adjust=9, confirm=46), looks=55, seconds=BOX_SECONDS)
     assert spent == pytest.approx(5 * 7 + 9 * 7 + 55 * 1.7)
-    assert e_time(spent_seconds=spent, objects=60) == pytest.approx(0.544, abs=0.001)
+    assert e_time(spent_seconds=spent, objects=60, seconds=BOX_SECONDS) == pytest.approx(0.544, abs=0.001)
 
 
 def test_perfect_labels_reach_the_ceiling_and_silence_costs_every_object() -> None:

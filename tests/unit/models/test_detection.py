@@ -36,7 +36,7 @@ def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_targets_learned_by_heart_decode_to_the_labels() -> None:
     task = Detection(ONTOLOGY)
     labels = frame(box(10, 8, 42, 40), box(60, 20, 120, 60, "bus"))
-    outputs = answers(task.targets([labels], [PLACE], CONFIG))
+    outputs = answers(task.targets([labels], [PLACE], CONFIG, EASY))
     decoded = sorted(task.decode(outputs, [PLACE], CONFIG, EASY)[0], key=lambda a: a.class_name)
     assert [a.class_name for a in decoded] == ["bus", "car"]
     np.testing.assert_allclose([a.bbox_xyxy for a in decoded], [(60, 20, 120, 60), (10, 8, 42, 40)], atol=1e-3)
@@ -48,13 +48,13 @@ def test_labels_follow_a_mirrored_and_magnified_view() -> None:
         frame_width=128, frame_height=64, width=160, height=96, scale_x=1.25, scale_y=1.25, shift_x=-3, shift_y=5, mirror=True
     )
     labels = frame(box(10, 8, 42, 40))
-    (decoded,) = task.decode(answers(task.targets([labels], [view], CONFIG)), [view], CONFIG, EASY)[0]
+    (decoded,) = task.decode(answers(task.targets([labels], [view], CONFIG, EASY)), [view], CONFIG, EASY)[0]
     np.testing.assert_allclose(decoded.bbox_xyxy, (10, 8, 42, 40), atol=1e-3)
 
 
 def test_an_object_whose_centre_left_the_view_is_neither_wanted_nor_punished() -> None:
     view = Placement(frame_width=128, frame_height=64, width=64, height=64, scale_x=1, scale_y=1, shift_x=-36)
-    targets = Detection(ONTOLOGY).targets([frame(box(10, 8, 58, 40))], [view], CONFIG)
+    targets = Detection(ONTOLOGY).targets([frame(box(10, 8, 58, 40))], [view], CONFIG, EASY)
     assert targets["heat"].max() == 0
     assert targets["heat_weight"][0, 0, 3, 1] == 0
     assert targets["heat_weight"][0, 0, 3, 7] == 1
@@ -63,7 +63,7 @@ def test_an_object_whose_centre_left_the_view_is_neither_wanted_nor_punished() -
 
 def test_a_tiles_object_may_reach_into_the_neighbour_and_a_frames_may_not() -> None:
     task = Detection(ONTOLOGY)
-    outputs = answers(task.targets([frame(box(-10, 8, 42, 40))], [PLACE], CONFIG))
+    outputs = answers(task.targets([frame(box(-10, 8, 42, 40))], [PLACE], CONFIG, EASY))
     tile = Placement(frame_width=128, frame_height=64, width=128, height=64, scale_x=1, scale_y=1, bounded=False)
     assert abs(task.decode(outputs, [tile], CONFIG, EASY)[0][0].bbox_xyxy[0] + 10) < 1e-3
     assert task.decode(outputs, [PLACE], CONFIG, EASY)[0][0].bbox_xyxy[0] == 0
@@ -72,18 +72,18 @@ def test_a_tiles_object_may_reach_into_the_neighbour_and_a_frames_may_not() -> N
 def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     task = Detection(ONTOLOGY)
     one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
-    outputs = answers(task.targets([frame(one, two)], [PLACE], CONFIG))
+    outputs = answers(task.targets([frame(one, two)], [PLACE], CONFIG, EASY))
     outputs["heat"] = outputs["heat"].clamp(max=float(torch.logit(torch.tensor(0.4))))
-    limits = task.learned_limits([frame(one), frame(one)])
+    limits = task.learned_limits([frame(one), frame(one)], (64, 128))
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 1, "0.4 is enough for the first, not for a second"
-    limits = task.learned_limits([frame(one), frame(one, two)])
+    limits = task.learned_limits([frame(one), frame(one, two)], (64, 128))
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 2, "two were seen before"
 
 
 def test_measures_of_a_case_computed_by_hand() -> None:
     truth = [frame(box(0, 0, 10, 10), box(20, 0, 30, 10))]
     predicted = [frame(box(0, 0, 10, 6, score=0.9), box(50, 0, 60, 10, score=0.8))]
-    measured = Detection(ONTOLOGY).measure(truth, predicted)
+    measured = Detection(ONTOLOGY).measure(truth, predicted, (64, 128))
     assert measured == {"precision": 0.5, "recall": 0.5, "tight_recall": 0.0, "mean_iou": np.float32(0.6)}
 
 
@@ -95,11 +95,11 @@ def test_actions_of_a_case_computed_by_hand() -> None:
         box(40, 0, 50, 10, "bus", 0.7),  # wrong class
         box(90, 0, 99, 10, score=0.6),  # nothing there
     )
-    assert Detection(ONTOLOGY).actions(truth, predicted) == Actions(draw=1, delete=1, adjust=2, confirm=1)
+    assert Detection(ONTOLOGY).actions(truth, predicted, (64, 128)) == Actions(draw=1, delete=1, adjust=2, confirm=1)
 
 
 def test_the_loss_of_the_right_answer_is_far_below_that_of_the_start() -> None:
     task = Detection(ONTOLOGY)
-    targets = task.targets([frame(box(10, 8, 42, 40))], [PLACE], CONFIG)
+    targets = task.targets([frame(box(10, 8, 42, 40))], [PLACE], CONFIG, EASY)
     start = {"heat": torch.full_like(targets["heat"], -3.9), "box": torch.zeros_like(targets["box"])}
     assert task.loss(answers(targets), targets).item() < 0.1 * task.loss(start, targets).item()

@@ -1,0 +1,237 @@
+"""Keypoints: objects as detection finds them, each with named points.
+
+A heat map per point says where such points are, an offset field around each object's centre says roughly where its own
+are; each object takes the heat peak near its offset (as in Objects as Points, Zhou et al., 2019). That keeps the
+points of several objects apart without a search over groupings.
+
+N pictures, K classes, P points, M objects of a picture, h x w cells of the output grid.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology
+from training.models.actions import Actions, keypoint_seconds
+from training.models.detection import FOUND_IOU, Detection
+from training.models.geometry import Placement
+from training.models.matching import match_boxes
+from training.models.network import DenseNetwork, NetworkConfig
+
+__all__ = ["Keypoints", "mirrored_order"]
+
+DETAIL = 2.0  # points need this much more resolution than the box around them
+POINT_SPREAD = 1.2  # standard deviation of a point's heat, cells
+POINT_PRIOR_LOGIT = -4.0
+NEAR = 0.15  # an object looks for its points this far from their offsets, in box sides (standard deviation)
+VISIBLE = 0.15  # heat from which a point is called visible
+PCK_SHARE = 0.1  # a point is right within this share of the box's longer side (Yang & Ramanan, 2013)
+
+
+class Keypoints:
+    """Boxes of K classes with P points each."""
+
+    output_stride = 4
+    coordinates = False
+
+    def __init__(self, ontology: Ontology) -> None:
+        self.ontology = ontology
+        self.seconds = keypoint_seconds(len(ontology.keypoints))
+        self._boxes = Detection(ontology)
+
+    def branches(self) -> dict[str, int]:
+        points = len(self.ontology.keypoints)
+        return {**self._boxes.branches(), "point": points, "offset": 2 * points}
+
+    def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
+        return [side / DETAIL for side in self._boxes.object_sizes(labels)]
+
+    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
+        return self._boxes.learned_limits(labels, frame_hw)
+
+    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
+        self._boxes.initialise(network, labels)
+        point = network.last_layer("point")
+        point.bias = torch.nn.Parameter(torch.full((point.out_channels,), POINT_PRIOR_LOGIT))
+
+    def targets(
+        self,
+        labels: Sequence[FrameLabels],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
+        """Detection's, and point (N, P, h, w) heat, offset (N, 2P, h, w) in box sides, offset_weight (N, P, h, w)."""
+        placed = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
+        points = {name: torch.from_numpy(np.stack([picture[name] for picture in placed])) for name in placed[0]}
+        return {**self._boxes.targets(labels, placements, config, decoding), **points}
+
+    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        heat, wanted = outputs["point"], targets["point"]
+        entropy = F.binary_cross_entropy_with_logits(heat, wanted, reduction="none") * (1 + 20 * wanted)
+        num_points = wanted.amax((2, 3)).gt(0.5).sum(1).clamp(min=1)
+        far = F.smooth_l1_loss(outputs["offset"], targets["offset"], reduction="none", beta=0.05)
+        weight = targets["offset_weight"].repeat_interleave(2, dim=1)
+        offset = (far * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
+        return self._boxes.loss(outputs, targets) + entropy.flatten(1).sum(1) / num_points / 10 + 5 * offset
+
+    def decode(
+        self,
+        outputs: Mapping[str, Tensor],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> list[tuple[Annotation, ...]]:
+        """Detection's objects; v is 2 where the point's own heat says so, else 1 at the place its offset tells."""
+        boxed = self._boxes.decode(outputs, placements, config, decoding)
+        heat, offset = outputs["point"].float().sigmoid().cpu().numpy(), outputs["offset"].float().cpu().numpy()
+        return [
+            tuple(self._with_points(a, heat[n], offset[n], place, config) for a in boxed[n]) for n, place in enumerate(placements)
+        ]
+
+    def num_objects(self, frame: FrameLabels) -> int:
+        return self._boxes.num_objects(frame)
+
+    def measure(
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+    ) -> dict[str, float]:
+        """Detection's measures; pck over all labelled points (those of missed objects are wrong); rmse_px of found objects."""
+        right: list[bool] = []
+        squared: list[float] = []
+        for true, said in zip(truth, predicted, strict=True):
+            match = match_boxes(true.annotations, said.annotations, min_iou=FOUND_IOU)
+            for t, p, _ in match.pairs:
+                distances, reach = _distances(true.annotations[t], said.annotations[p])
+                right += (distances <= reach).tolist()
+                squared += (distances**2).tolist()
+            for t in match.missed:
+                right += [False] * len(_labelled(true.annotations[t])[0])
+        return {
+            **self._boxes.measure(truth, predicted, frame_hw),
+            "pck": float(np.mean(right)) if right else 1.0,
+            "rmse_px": float(np.sqrt(np.mean(squared))) if squared else 0.0,
+        }
+
+    def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:
+        """Detection's, and an object with a right box but any point beyond tolerance is adjusted."""
+        boxes = self._boxes.actions(truth, predicted, frame_hw)
+        match = match_boxes(truth.annotations, predicted.annotations, min_iou=0.7)
+        off = 0
+        for t, p, _ in match.pairs:
+            distances, reach = _distances(truth.annotations[t], predicted.annotations[p])
+            off += int(not (distances <= reach).all())
+        off = min(off, boxes.confirm)
+        return replace(boxes, adjust=boxes.adjust + off, confirm=boxes.confirm - off)
+
+    def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
+        rows, columns = place.height // config.output_stride, place.width // config.output_stride
+        num_points = len(self.ontology.keypoints)
+        heat = np.zeros((num_points, rows, columns), np.float32)
+        offset = np.zeros((num_points, 2, rows, columns), np.float32)
+        weight = np.zeros((num_points, rows, columns), np.float32)
+        y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
+        for annotation in frame.annotations:
+            if annotation.bbox_xyxy is None or annotation.keypoints_xyv is None or annotation.ambiguous:
+                continue
+            box = place.boxes_to_input(np.array([annotation.bbox_xyxy], np.float32))[0] / config.output_stride
+            side = max(box[2] - box[0], box[3] - box[1])
+            centre = (box[:2] + box[2:]) / 2
+            near = (abs(x - centre[0]) < max(1.0, 0.2 * side)) & (abs(y - centre[1]) < max(1.0, 0.2 * side))
+            for p, (px, py, v) in enumerate(self._placed_points(annotation, place, config)):
+                if v == 0:
+                    continue
+                bump = np.exp(-0.5 * (((x - px) / POINT_SPREAD) ** 2 + ((y - py) / POINT_SPREAD) ** 2))
+                if v == 2:
+                    heat[p] = np.maximum(heat[p], bump)
+                offset[p, 0][near], offset[p, 1][near] = ((px - x) / side)[near], ((py - y) / side)[near]
+                weight[p][near] = 1
+        return {"point": heat, "offset": offset.reshape(2 * num_points, rows, columns), "offset_weight": weight}
+
+    def _placed_points(self, annotation: Annotation, place: Placement, config: NetworkConfig) -> NDArray[np.float32]:
+        """(P, 3): x, y in cells and v, left and right names swapped in a mirrored view."""
+        points = np.array(annotation.keypoints_xyv, np.float32).reshape(-1, 3)
+        if place.mirror:
+            points = points[list(mirrored_order(self.ontology.keypoints))]
+        as_boxes = np.concatenate([points[:, :2], points[:, :2]], axis=1)
+        points[:, :2] = place.boxes_to_input(as_boxes)[:, :2] / config.output_stride
+        return points
+
+    def _with_points(
+        self,
+        found: Annotation,
+        heat_Phw: NDArray[np.float32],
+        offset: NDArray[np.float32],
+        place: Placement,
+        config: NetworkConfig,
+    ) -> Annotation:
+        box = place.boxes_to_input(np.array([found.bbox_xyxy], np.float32))[0] / config.output_stride
+        side = max(box[2] - box[0], box[3] - box[1])
+        rows, columns = heat_Phw.shape[1:]
+        column, row = (int(np.clip((box[i] + box[i + 2]) / 2, 0, limit - 1)) for i, limit in ((0, columns), (1, rows)))
+        y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
+        points: list[float] = []
+        for p, heat_hw in enumerate(heat_Phw):
+            guess = np.array([column + 0.5, row + 0.5]) + offset[2 * p : 2 * p + 2, row, column] * side
+            close = np.exp(-0.5 * ((x - guess[0]) ** 2 + (y - guess[1]) ** 2) / (NEAR * side) ** 2)
+            at = np.unravel_index(int((heat_hw * close).argmax()), heat_hw.shape)
+            seen = bool(heat_hw[at] >= VISIBLE)
+            cell = _refined(heat_hw, int(at[0]), int(at[1])) if seen else guess
+            in_frame = place.boxes_to_frame(np.array([[*cell, *cell]], np.float32) * config.output_stride)[0]
+            points += [float(in_frame[0]), float(in_frame[1]), 2.0 if seen else 1.0]
+        return replace(found, keypoints_xyv=tuple(points))
+
+
+def mirrored_order(names: Sequence[str]) -> list[int]:
+    """Where each point's name goes in a mirrored picture: left and right change places, others stay."""
+    return [names.index(other) if (other := _other_side(name)) in names else names.index(name) for name in names]
+
+
+def _other_side(name: str) -> str:
+    swaps = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+    for left, right in swaps:
+        if left in name:
+            return name.replace(left, right)
+        if right in name:
+            return name.replace(right, left)
+    for index, letter in enumerate(name):
+        if letter in "LR" and (index == 0 or not name[index - 1].isupper()) and not name[index + 1 : index + 2].islower():
+            return f"{name[:index]}{'R' if letter == 'L' else 'L'}{name[index + 1 :]}"
+    return name
+
+
+def _refined(heat_hw: NDArray[np.float32], row: int, column: int) -> NDArray[np.float64]:
+    """x, y in cells of the peak: the top of a parabola through the logarithms of three cells, exact for a Gaussian."""
+    log_heat = np.log(np.maximum(heat_hw.astype(np.float64), 1e-6))
+    return np.array([column + 0.5 + _top(log_heat[row], column), row + 0.5 + _top(log_heat[:, column], row)])
+
+
+def _top(line: NDArray[np.float64], at: int) -> float:
+    """How far the top lies from cell `at`, at most half a cell; 0 at the picture's edge."""
+    if not 0 < at < len(line) - 1:
+        return 0.0
+    before, here, after = line[at - 1 : at + 2]
+    bend = before - 2 * here + after
+    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
+def _labelled(truth: Annotation) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(L, 2) the points a person placed, and which of all P they are."""
+    points = np.array(truth.keypoints_xyv or (), np.float64).reshape(-1, 3)
+    placed = points[:, 2] > 0
+    return points[placed, :2], placed
+
+
+def _distances(truth: Annotation, found: Annotation) -> tuple[NDArray[np.float64], float]:
+    """(L,) pixels between each labelled point and the found one, and how far is still right."""
+    wanted, placed = _labelled(truth)
+    said = np.array(found.keypoints_xyv or np.full(3 * len(placed), np.inf), np.float64).reshape(-1, 3)[placed, :2]
+    assert truth.bbox_xyxy is not None
+    x1, y1, x2, y2 = truth.bbox_xyxy
+    return np.linalg.norm(wanted - said, axis=1), PCK_SHARE * max(x2 - x1, y2 - y1)
