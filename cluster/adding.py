@@ -23,7 +23,8 @@ class Added:
 
     imported: frames written, by ontology. kept: frames whose labels in the store differ and were not imported ones.
     not_imported: tasks in the labels that this version cannot fit or that were not asked for.
-    clipped: boxes and keypoints that stuck out of their picture by a pixel or less and were moved to its edge.
+    clipped: boxes, polygons and keypoints that stuck out of their picture by a pixel or less and were cut at its edge.
+    repeated: annotations that said again what another one of the same frame says, and were left out.
     unplaced: objects of a scene whose centre lies in no tile.
     """
 
@@ -32,12 +33,14 @@ class Added:
     kept: int
     not_imported: tuple[str, ...]
     clipped: int = 0
+    repeated: int = 0
     unplaced: int = 0
 
     def to_json(self) -> dict[str, Any]:
         shard = {"shard_id": self.shard.shard_id, "kind": self.shard.kind, "frames": self.shard.num_frames}
         size = {"width": self.shard.width, "height": self.shard.height}
-        counts = {"imported": dict(self.imported), "kept": self.kept, "clipped": self.clipped, "unplaced": self.unplaced}
+        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced}
+        counts = {"imported": dict(self.imported), "kept": self.kept, **changed}
         return {**shard, **size, **counts, "not_imported": list(self.not_imported)}
 
 
@@ -70,7 +73,9 @@ def add_source(
         imported[one.name], kept = len(new), kept + differing
     left = tuple(sorted(name for name in found if name not in wanted))
     added = Added(shard=shard, imported=imported, kept=kept, not_imported=left)
-    return added if coco is None else replace(added, clipped=coco.clipped, unplaced=coco.unplaced)
+    if coco is None:
+        return added
+    return replace(added, clipped=coco.clipped, repeated=coco.repeated, unplaced=coco.unplaced)
 
 
 def _check(

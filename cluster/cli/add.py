@@ -90,7 +90,11 @@ def _remarks(added: "list[Added]") -> None:
         if one.kept:
             typer.echo(f"{one.shard.shard_id}: {one.kept} frames keep the labels they got since", err=True)
         if one.clipped:
-            typer.echo(f"{one.shard.shard_id}: {one.clipped} boxes or keypoints moved to the edge of their picture", err=True)
+            typer.echo(
+                f"{one.shard.shard_id}: {one.clipped} boxes, polygons or points cut at the edge of their picture", err=True
+            )
+        if one.repeated:
+            typer.echo(f"{one.shard.shard_id}: {one.repeated} annotations repeat another one and were left out", err=True)
         if one.unplaced:
             typer.echo(f"{one.shard.shard_id}: {one.unplaced} objects lie in no tile and were left", err=True)
 

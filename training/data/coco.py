@@ -12,6 +12,7 @@ from typing import Any
 from training.data.annotations import Annotation, FrameLabels
 from training.data.coco_document import Category, Picture, read_categories, read_document, read_pictures, whole_number
 from training.data.coco_objects import ObjectReader
+from training.data.coco_repeats import Repeats
 from training.data.coco_writer import write_coco
 from training.data.ontology import Ontology, TaskName
 from training.data.shards import Shard
@@ -28,12 +29,14 @@ class CocoLabels:
     """What a COCO file says about one shard.
 
     labels: per task, its ontology and every frame somebody looked at, by frame; a frame may have no annotation.
-    clipped: boxes and keypoints that stuck out of their picture by at most one pixel and were moved to its edge.
+    clipped: boxes, polygons and keypoints that stuck out of their picture by at most one pixel and were cut at its edge.
+    repeated: annotations that said again exactly what an earlier one had said of the same frame, and were left out.
     unplaced: objects of a scene whose centre lies in no tile; only grids with gaps have any.
     """
 
     labels: dict[TaskName, tuple[Ontology, tuple[FrameLabels, ...]]]
     clipped: int = 0
+    repeated: int = 0
     unplaced: int = 0
 
 
@@ -44,13 +47,14 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     "level": "image" classification. `images` are the frames somebody looked at; without any annotation they are frames of
     detection with nothing in them. The picture of a scene is the whole scene: an object belongs to the tile that holds the
     centre of its box, which may stick out of the tile; a mask is divided among the tiles it touches. `iscrowd` counts as
-    ambiguous. A file that `write_coco` wrote gives back its ontologies, provenance and exact boxes.
+    ambiguous. A file that `write_coco` wrote gives back its ontologies, provenance and exact boxes. docs/labels.md lists what
+    is refused and what is converted.
 
     Raises:
         NotCoco: not JSON, a key missing or of the wrong kind, ids or frames that appear twice.
         UnknownFrame: an image of a frame the shard does not have, or an annotation of an image that does not exist.
         UnknownClass: an annotation of a category that is not in `categories`.
-        BadAnnotation: NaN, no area, or more than a pixel outside the picture.
+        BadAnnotation: NaN, no area, more than a pixel outside the picture, or a second label of one track on one frame.
         BadInput: the file cannot be read, or its pictures are not of the shard's size.
         Every message names the file, and the annotation's id where there is one.
     """
@@ -58,21 +62,26 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     document = read_document(path)
     categories = read_categories(document["categories"], path)
     pictures = read_pictures(document["images"], shard, path)
-    reader = ObjectReader(shard)
+    reader, repeats, repeated = ObjectReader(shard), Repeats(), 0
+    ids: set[int | str] = set()
     found: _Found = defaultdict(lambda: defaultdict(list))
     levels: dict[int, set[str]] = defaultdict(set)
     for position, row in enumerate(document["annotations"]):
         with _named(path, row, position):
+            _check_id(row, ids)
             picture, category = _picture(row, pictures), _category(row, categories)
             if picture is None:
                 continue
             levels[category.category_id].add(_level(row))
-            for task, frame_index, annotation in reader.read(row, category, picture):
+            said = list(reader.read(row, category, picture))
+            new = [one for one in said if repeats.is_new(*one)]
+            repeated += len(new) < len(said)
+            for task, frame_index, annotation in new:
                 found[task][frame_index].append(annotation)
     mine = [picture for picture in pictures.values() if picture is not None]
     ontologies = _ontologies(_concerned(categories.values(), levels, mine), levels, found, path)
     labels = {task: (ontology, _frames(shard, ontology, mine, found.get(task, {}))) for task, ontology in ontologies.items()}
-    return CocoLabels(labels=labels, clipped=reader.clipped, unplaced=reader.unplaced)
+    return CocoLabels(labels=labels, clipped=reader.clipped, repeated=repeated, unplaced=reader.unplaced)
 
 
 def ontology_name(task: TaskName, classes: Iterable[str]) -> str:
@@ -94,6 +103,16 @@ def _named(path: Path, row: Mapping[str, Any], position: int) -> Iterator[None]:
     except BadInput as error:
         name = row.get("id", f"at position {position}")
         raise type(error)(f"{path}: annotation {name}: {error}") from error
+
+
+def _check_id(row: Mapping[str, Any], ids: set[int | str]) -> None:
+    """COCO's ids are unique; a file without any is read too."""
+    name = row.get("id")
+    if not isinstance(name, int | str):
+        return
+    if name in ids:
+        raise NotCoco("an id that another annotation has, needed each id once")
+    ids.add(name)
 
 
 def _picture(row: Mapping[str, Any], pictures: Mapping[int, Picture | None]) -> Picture | None:

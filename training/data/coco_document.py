@@ -60,14 +60,14 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_categories(rows: Iterable[Mapping[str, Any]], path: Path) -> dict[int, Category]:
-    """Raises NotCoco for a missing or repeated id, a missing name, or keypoints and skeletons of the wrong form."""
+    """Raises NotCoco for a missing or repeated id, a missing name, two spellings of one, or malformed keypoints and skeletons."""
     found: dict[int, Category] = {}
     for row in rows:
         category_id = whole_number(row, "id", f"{path}: category {row.get('name')!r}")
         where = f"{path}: category {category_id}"
         if category_id in found:
             raise NotCoco(f"{where} appears twice, needed each id once")
-        if not isinstance(row.get("name"), str) or not row["name"]:
+        if not isinstance(row.get("name"), str) or not row["name"].strip():
             raise NotCoco(f"{where}: name {row.get('name')!r}, needed a text")
         found[category_id] = Category(
             category_id=category_id,
@@ -76,6 +76,7 @@ def read_categories(rows: Iterable[Mapping[str, Any]], path: Path) -> dict[int, 
             skeleton=_skeleton(row, where),
             **_ours(row, where),
         )
+    _refuse_spellings(found.values(), path)
     if not found:
         raise NotCoco(f"{path}: no categories, needed at least one")
     return found
@@ -169,6 +170,18 @@ def _ours(row: Mapping[str, Any], where: str) -> dict[str, Any]:
             f"{where}: ontology {row['ontology']!r} and task {row['task']!r}, needed a name and one of {get_args(TaskName)}"
         )
     return {"ontology": row["ontology"], "task": row["task"]}
+
+
+def _refuse_spellings(categories: Iterable[Category], path: Path) -> None:
+    """'Dog' beside 'dog' is a slip that would be learned as two classes; ontologies of ours are taken at their word."""
+    first: dict[str, Category] = {}
+    for category in (one for one in categories if one.ontology is None):
+        other = first.setdefault(" ".join(category.name.casefold().split()), category)
+        if other.name != category.name:
+            raise NotCoco(
+                f"{path}: category {category.category_id}: name {category.name!r} differs from category {other.category_id} "
+                f"{other.name!r} in case or spaces only, needed one spelling"
+            )
 
 
 def _keypoint_names(row: Mapping[str, Any], where: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _EXACT_PX = 1e-6
 class ObjectReader:
     """Reads annotations of one shard and counts what it had to change.
 
-    clipped: boxes and keypoints moved to the edge of their picture.  unplaced: objects in no tile of a scene.
+    clipped: boxes, polygons and keypoints cut at the edge of their picture.  unplaced: objects in no tile of a scene.
     """
 
     shard: Shard
@@ -69,10 +69,8 @@ class ObjectReader:
     def _segmentation(self, row: Mapping[str, Any], picture: Picture, box: Box | None, said: Any) -> Found:
         whole = Window(column=0, row=0, width=picture.width, height=picture.height)
         mask = row["segmentation"]
-        if isinstance(mask, list) and (beyond := _beyond(polygon_bounds(mask), picture)) > _STICKS_OUT_PX:
-            raise BadAnnotation(
-                f"polygon leaves its {picture.width}x{picture.height} picture by {beyond:g} pixels, needed at most 1"
-            )
+        if isinstance(mask, list):
+            self._check_polygons(mask, picture)
         if picture.frame_index is not None:
             counts = _counts(mask, whole, whole)
             found = mask_box(counts, whole.height, whole.width)
@@ -91,6 +89,15 @@ class ObjectReader:
                 yield "segmentation", frame_index, Annotation(bbox_xyxy=_exact(row, kept), rle_counts=counts, **said)
         if not parts:
             raise BadAnnotation("a mask without area in any tile, needed at least one pixel")
+
+    def _check_polygons(self, polygons: list[Any], picture: Picture) -> None:
+        """Where polygons leave the picture their mask ends at its edge."""
+        beyond = _beyond(polygon_bounds(polygons), picture)
+        if beyond > _STICKS_OUT_PX:
+            raise BadAnnotation(
+                f"polygon leaves its {picture.width}x{picture.height} picture by {beyond:g} pixels, needed at most 1"
+            )
+        self.clipped += beyond > _EXACT_PX
 
     def _touched(self, row: Mapping[str, Any], mask: Any, whole: Window) -> Iterator[tuple[int, Window]]:
         assert self.shard.scene is not None
