@@ -33,12 +33,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """labels and sizes_wh (pixels of the upright picture): one per picture, in order; seconds as in schemas.Timings."""
+    """labels and sizes_wh (pixels of the upright picture): one per picture, in order; seconds as in schemas.Timings.
+
+    keypoint_names: of the model's ontology, empty unless its task is keypoints.
+    """
 
     labels: tuple[FrameLabels, ...]
     sizes_wh: tuple[tuple[int, int], ...]
     model_s: float
     batch_images: int
+    keypoint_names: tuple[str, ...] = ()
     prepare_s: float = 0.0
     wait_s: float = 0.0
 
@@ -94,6 +98,7 @@ def _answers(questions: Sequence[Question]) -> list[Answer]:
             sizes_wh=tuple((frame.width, frame.height) for frame in question.frames),
             model_s=model_s,
             batch_images=len(frames),
+            keypoint_names=question.model.ontology.keypoints,
         )
         for question in questions
     ]

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from services.answering import Answer
 from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
-from services.examples import PREDICT_BODY, PREDICTION, problems
+from services.examples import PREDICT_BODY, PREDICTIONS, problems
 from services.payload import Picture, read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
@@ -57,7 +57,7 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
     @api.post(
         "/v1/models/{shard_id}/predict",
         response_model_exclude_none=True,
-        responses={200: {"content": {"application/json": {"example": PREDICTION}}}, **problems(404, 413, 415, 504)},
+        responses={200: {"content": {"application/json": {"examples": PREDICTIONS}}}, **problems(404, 413, 415, 504)},
         openapi_extra={"requestBody": PREDICT_BODY},
         summary="Label pictures",
     )
@@ -107,6 +107,6 @@ def _prediction(card: Card, answer: Answer, min_score: float, started: float) ->
     measured: dict[str, Any] = {name: getattr(answer, name) for name in ("prepare_s", "wait_s", "model_s", "batch_images")}
     return Prediction(
         model=used,
-        images=[ImageLabels.of(labels, size_wh, min_score) for labels, size_wh in pairs],
+        images=[ImageLabels.of(labels, size_wh, min_score, answer.keypoint_names) for labels, size_wh in pairs],
         timings=Timings(**measured, total_s=time.perf_counter() - started),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.schemas import Problem
 
-__all__ = ["PREDICTION", "PREDICT_BODY", "problems"]
+__all__ = ["PREDICTIONS", "PREDICT_BODY", "problems"]
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -30,18 +30,70 @@ PREDICT_BODY: dict[str, Any] = {
     },
 }
 
-PREDICTION: dict[str, Any] = {
-    "model": {"shard_id": "front_door", "ontology": "detection.person-parcel", "task": "detection", "generation": 2},
-    "images": [
-        {
-            "width": 854,
-            "height": 480,
-            "annotations": [
-                {"class_name": "person", "level": "object", "score": 0.97, "bbox_xyxy": [312.4, 118.0, 401.9, 388.2]},
+_TIMINGS = {"prepare_s": 0.006, "wait_s": 0.005, "model_s": 0.031, "total_s": 0.046, "batch_images": 3}
+
+
+def _prediction(task: str, classes: str, shard_id: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "model": {"shard_id": shard_id, "ontology": f"{task}.{classes}", "task": task, "generation": 2},
+        "images": [{"width": 640, "height": 480, "annotations": annotations}],
+        "timings": _TIMINGS,
+    }
+
+
+PREDICTIONS: dict[str, dict[str, Any]] = {
+    "classification": {
+        "summary": "Classes of the whole picture",
+        "value": _prediction(
+            "classification", "day-night", "car_park", [{"class_name": "night", "level": "image", "score": 0.98}]
+        ),
+    },
+    "detection": {
+        "summary": "Boxes",
+        "value": _prediction(
+            "detection",
+            "person-parcel",
+            "front_door",
+            [{"class_name": "person", "level": "object", "score": 0.97, "bbox_xyxy": [312.4, 118.0, 401.9, 388.2]}],
+        ),
+    },
+    "segmentation": {
+        "summary": "Masks, one for each class that is there",
+        "value": _prediction(
+            "segmentation",
+            "pole-road",
+            "crossing",
+            [
+                {
+                    "class_name": "pole",
+                    "level": "object",
+                    "score": 0.99,
+                    "bbox_xyxy": [318.0, 460.0, 322.0, 480.0],
+                    "mask": {"size": [480, 640], "counts": r"\`e4d0\>00000dcd4"},
+                }
             ],
-        }
-    ],
-    "timings": {"prepare_s": 0.006, "wait_s": 0.005, "model_s": 0.031, "total_s": 0.046, "batch_images": 3},
+        ),
+    },
+    "keypoints": {
+        "summary": "Objects with named points",
+        "value": _prediction(
+            "keypoints",
+            "mouse",
+            "open_field",
+            [
+                {
+                    "class_name": "mouse",
+                    "level": "object",
+                    "score": 0.95,
+                    "bbox_xyxy": [204.1, 140.7, 291.5, 222.3],
+                    "keypoints": [
+                        {"name": "snout", "x": 210.2, "y": 148.9, "visibility": 2},
+                        {"name": "tail", "x": 283.0, "y": 214.6, "visibility": 1},
+                    ],
+                }
+            ],
+        ),
+    },
 }
 
 

@@ -1,5 +1,6 @@
 """What travels over HTTP, typed; the OpenAPI document is made from these."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,8 @@ __all__ = [
     "Health",
     "ImageLabels",
     "ImagesIn",
+    "KeypointOut",
+    "MaskOut",
     "ModelCard",
     "ModelPage",
     "ModelUsed",
@@ -31,19 +34,43 @@ class ImagesIn(BaseModel):
     images: list[str] = Field(description="Encoded pictures (JPEG, PNG, …), each as base64 or as a data: URL")
 
 
+class MaskOut(BaseModel):
+    """COCO's compressed run lengths over the whole picture; pycocotools.mask.decode takes it as it is."""
+
+    size: tuple[int, int] = Field(description="Height and width of the picture")
+    counts: str
+
+
+class KeypointOut(BaseModel):
+    """One named point, in pixels of the upright picture."""
+
+    name: str
+    x: float
+    y: float
+    visibility: Literal[0, 1, 2] = Field(description="0: not there, 1: hidden, its place is a guess, 2: seen")
+
+
 class AnnotationOut(BaseModel):
-    """One class, box, mask or set of keypoints; parts that its task does not have are left out."""
+    """One class of the whole picture, box, mask or object with keypoints; parts that its task does not have are left out."""
 
     class_name: str
-    level: Literal["object", "image"]
+    level: Literal["object", "image"] = Field(description="'image' for a class of the whole picture")
     score: float | None = Field(default=None, ge=0, le=1)
     bbox_xyxy: BoxOut | None = Field(default=None, description="Pixels of the upright picture")
-    rle_counts: str | None = Field(default=None, description="COCO compressed run lengths over the whole picture")
-    keypoints_xyv: tuple[float, ...] | None = Field(default=None, description="x, y, visibility, in the ontology's order")
+    mask: MaskOut | None = None
+    keypoints: list[KeypointOut] | None = Field(default=None, description="In the ontology's order")
 
     @classmethod
-    def of(cls, annotation: Annotation) -> "AnnotationOut":
-        return cls(**{name: getattr(annotation, name) for name in cls.model_fields})
+    def of(cls, annotation: Annotation, size_wh: tuple[int, int], keypoint_names: Sequence[str]) -> "AnnotationOut":
+        counts, points = annotation.rle_counts, annotation.keypoints_xyv
+        return cls(
+            class_name=annotation.class_name,
+            level=annotation.level,
+            score=annotation.score,
+            bbox_xyxy=annotation.bbox_xyxy,
+            mask=None if counts is None else MaskOut(size=(size_wh[1], size_wh[0]), counts=counts),
+            keypoints=None if points is None else _named(points, keypoint_names),
+        )
 
 
 class ImageLabels(BaseModel):
@@ -54,9 +81,12 @@ class ImageLabels(BaseModel):
     annotations: list[AnnotationOut]
 
     @classmethod
-    def of(cls, labels: FrameLabels, size_wh: tuple[int, int], min_score: float) -> "ImageLabels":
+    def of(
+        cls, labels: FrameLabels, size_wh: tuple[int, int], min_score: float, keypoint_names: Sequence[str] = ()
+    ) -> "ImageLabels":
         kept = (one for one in labels.annotations if one.score is None or one.score >= min_score)
-        return cls(width=size_wh[0], height=size_wh[1], annotations=[AnnotationOut.of(one) for one in kept])
+        annotations = [AnnotationOut.of(one, size_wh, keypoint_names) for one in kept]
+        return cls(width=size_wh[0], height=size_wh[1], annotations=annotations)
 
 
 class ModelUsed(BaseModel):
@@ -137,3 +167,8 @@ class Problem(BaseModel):
     instance: str = Field(examples=["/v1/models/front_door/predict"])
     request_id: str
     errors: list[dict[str, Any]] | None = None
+
+
+def _named(points_xyv: Sequence[float], names: Sequence[str]) -> list[KeypointOut]:
+    triples = zip(names, points_xyv[0::3], points_xyv[1::3], points_xyv[2::3], strict=True)
+    return [KeypointOut.model_validate({"name": name, "x": x, "y": y, "visibility": int(v)}) for name, x, y, v in triples]

@@ -258,7 +258,7 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
     document = client.get("/openapi.json").json()
     predict = document["paths"]["/v1/models/{shard_id}/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {"image/*", "multipart/form-data", "application/json"}
-    assert predict["responses"]["200"]["content"]["application/json"]["example"]["images"]
+    assert predict["responses"]["200"]["content"]["application/json"]["examples"]["detection"]["value"]["images"]
     assert {"404", "413", "415", "422", "503", "504"} <= set(predict["responses"])
     assert "application/problem+json" in predict["responses"]["404"]["content"]
     assert set(document["paths"]) == {
