@@ -1,5 +1,7 @@
 """Random views of the labelled frames: crops, magnification, shift, mirror, light. Labels follow through the Placement."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ def random_placement(
     crop: tuple[int, int],
     focus_N2: NDArray[np.float32],
     recipe: Recipe,
+    turn: float,
     bounded: bool,
     random: np.random.Generator,
 ) -> Placement:
@@ -40,34 +43,41 @@ def random_placement(
         frame_size: width, height in frame pixels.
         crop: width, height in input pixels.
         focus_N2: x, y of things worth looking at, frame pixels; may be empty.
+        turn: largest random turn, degrees.
     """
-    zoom = float(np.exp(random.uniform(-1, 1) * np.log(recipe.zoom)))
-    mirror = bool(random.random() < recipe.mirror)
-    focused = len(focus_N2) > 0 and random.random() < FOCUSED
-    focus = focus_N2[random.integers(len(focus_N2))] if focused else None
-    shifts = []
-    for axis in (0, 1):
-        extent = frame_size[axis] * scale * zoom
-        slack = crop[axis] - extent  # negative: the frame is larger than the crop
-        low, high = min(slack, 0.0), max(slack, 0.0)
-        if focus is None:
-            shift = random.uniform(low, high)
-        else:
-            at = frame_size[0] - focus[0] if axis == 0 and mirror else focus[axis]
-            shift = float(np.clip(random.uniform(0.2, 0.8) * crop[axis] - at * scale * zoom, low, high))
-        shifts.append(shift + random.uniform(-1, 1) * recipe.jitter * min(crop[axis], extent))
-    return Placement(
+    place = Placement(
         frame_width=frame_size[0],
         frame_height=frame_size[1],
         width=crop[0],
         height=crop[1],
-        scale_x=scale * zoom,
-        scale_y=scale * zoom,
-        shift_x=shifts[0],
-        shift_y=shifts[1],
-        mirror=mirror,
+        scale_x=(zoomed := scale * float(np.exp(random.uniform(-1, 1) * np.log(recipe.zoom)))),
+        scale_y=zoomed,
+        mirror=bool(random.random() < recipe.mirror),
+        turn=_turn(turn, bounded, random),
         bounded=bounded,
     )
+    focused = len(focus_N2) > 0 and random.random() < FOCUSED
+    focus = place.points_to_input(focus_N2[random.integers(len(focus_N2))])[0] if focused else None
+    low_high = [_range(crop[axis] - frame_size[axis] * zoomed) for axis in (0, 1)]
+    shifts = []
+    for axis, (low, high) in enumerate(low_high):
+        if focus is None:
+            shift = random.uniform(low, high)
+        else:
+            shift = float(np.clip(random.uniform(0.2, 0.8) * crop[axis] - focus[axis], low, high))
+        shifts.append(shift + random.uniform(-1, 1) * recipe.jitter * min(crop[axis], frame_size[axis] * zoomed))
+    return replace(place, shift_x=shifts[0], shift_y=shifts[1])
+
+
+def _range(slack: float) -> tuple[float, float]:
+    """Shifts that keep the view full, or the frame whole; slack is negative where the frame is larger than the view."""
+    return min(slack, 0.0), max(slack, 0.0)
+
+
+def _turn(most: float, bounded: bool, random: np.random.Generator) -> float:
+    """Degrees; what is seen straight from above has no upright, so tiles also turn by quarters."""
+    quarters = 0.0 if bounded else 90.0 * float(random.integers(4))
+    return quarters + float(random.uniform(-most, most))
 
 
 def relight(x_NCHW: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:

@@ -193,6 +193,7 @@ class _Views:
         self._recipe, self._random = recipe, random
         self._images: list[Tensor] = [resized(frame, config.scale) for frame in labelled.frames]
         self._focus = [_centres(label) for label in labelled.labels]
+        self._turn = task.free_turn(labelled.labels)
         height, width = self._images[0].shape[1:]
         self._crop = crop_size(width, height, recipe.crop_pixels)
         self._queue: list[int] = []
@@ -206,6 +207,7 @@ class _Views:
                 crop=self._crop,
                 focus_N2=self._focus[i],
                 recipe=self._recipe,
+                turn=self._turn,
                 bounded=self._labelled.frames[i].window is None,
                 random=self._random,
             )

@@ -24,6 +24,7 @@ from training.models.network import DenseNetwork, NetworkConfig
 __all__ = ["Classification"]
 
 YES = 0.5
+FREE_TURN = 0.0
 AMBIGUOUS_WEIGHT = 0.5
 
 
@@ -43,6 +44,9 @@ class Classification:
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return []
+
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        return FREE_TURN
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Whether a frame shows exactly one class."""

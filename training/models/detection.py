@@ -7,7 +7,7 @@ regression over the central region with a generalised IoU loss follows FCOS (Tia
 N pictures, K classes, M objects of a picture, h x w cells of the output grid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
 
-__all__ = ["Detection"]
+__all__ = ["Detection", "focal_loss"]
 
 PRIOR_LOGIT = float(np.log(0.02 / 0.98))
 CENTRE_SPREAD = 0.15  # standard deviation of the heat, in box sides
 CORE = 0.5  # boxes are regressed where the heat of their own centre is above this
 NMS_IOU = 0.5
+BoxesInView = Callable[[FrameLabels, NDArray[np.float32], Placement], NDArray[np.float32]]
+
+FREE_TURN = 0.0  # a turned box is no longer tight
 # An object as sure as this is believed: where every labelled frame had one, where some had, where none had that many.
 ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE = 0.15, 0.3, 0.5
 MAX_OBJECTS = 300
@@ -44,8 +47,11 @@ class Detection:
     coordinates = False
     seconds = BOX_SECONDS
 
-    def __init__(self, ontology: Ontology) -> None:
+    def __init__(
+        self, ontology: Ontology, boxes_in_view: BoxesInView = lambda frame, boxes, place: place.boxes_to_input(boxes)
+    ) -> None:
         self.ontology = ontology
+        self._boxes_in_view = boxes_in_view
         self._class_index = {name: index for index, name in enumerate(ontology.classes)}
 
     def branches(self) -> dict[str, int]:
@@ -53,6 +59,9 @@ class Detection:
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return [float(np.sqrt((x2 - x1) * (y2 - y1))) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]]
+
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        return FREE_TURN
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Fewest and most objects of each class on a labelled frame; the scores believed up to each."""
@@ -87,7 +96,7 @@ class Detection:
         return {name: torch.from_numpy(np.stack([picture[name] for picture in pictures])) for name in pictures[0]}
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        return _focal(outputs["heat"], targets["heat"], targets["heat_weight"]) + _box_loss(outputs["box"], targets)
+        return focal_loss(outputs["heat"], targets["heat"], targets["heat_weight"]) + _box_loss(outputs["box"], targets)
 
     def decode(
         self,
@@ -149,7 +158,7 @@ class Detection:
         box = np.zeros((4, rows, columns), np.float32)
         box_weight = np.zeros((rows, columns), np.float32)
         frame_boxes, names, ambiguous = _boxes(frame)
-        in_cells = place.boxes_to_input(frame_boxes) / config.output_stride
+        in_cells = self._boxes_in_view(frame, frame_boxes, place) / config.output_stride
         order = np.argsort(-np.prod(in_cells[:, 2:] - in_cells[:, :2], axis=1))
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
         for index in order:  # small objects last: they win the cells they share with large ones
@@ -211,7 +220,7 @@ def _cells_to_boxes(log_distances_N4hw: Tensor) -> Tensor:
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
 
 
-def _focal(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
     """Penalty-reduced focal loss per picture, divided by its number of objects."""
     p = logits.sigmoid()
     positive = heat.eq(1)

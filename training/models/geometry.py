@@ -1,19 +1,23 @@
 """Where a frame lies in the network's input: the one affine map that pictures and labels share."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Placement"]
 
+Points = NDArray[np.floating[Any]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """input = scale * frame + shift, mirrored left to right first when `mirror`; all axis-aligned.
+    """A frame mirrored left to right (if `mirror`), turned about its centre, scaled, then shifted into the input.
 
     frame_width, frame_height: pixels of the frame.
     width, height: pixels of the network's input, of which only part may be covered by the frame.
+    turn: degrees, clockwise on the screen.
     bounded: nothing exists beyond the frame; false for a tile, whose objects may reach into its neighbours.
     """
 
@@ -26,22 +30,47 @@ class Placement:
     shift_x: float = 0.0
     shift_y: float = 0.0
     mirror: bool = False
+    turn: float = 0.0
     bounded: bool = True
 
-    def boxes_to_input(self, boxes_N4: NDArray[np.float32]) -> NDArray[np.float32]:
-        """xyxy in frame pixels -> xyxy in input pixels, not clipped."""
-        x1, y1, x2, y2 = np.asarray(boxes_N4, np.float32).reshape(-1, 4).T
-        if self.mirror:
-            x1, x2 = self.frame_width - x2, self.frame_width - x1
-        columns = [x1 * self.scale_x + self.shift_x, y1 * self.scale_y + self.shift_y]
-        columns += [x2 * self.scale_x + self.shift_x, y2 * self.scale_y + self.shift_y]
-        return np.stack(columns, axis=1)
+    def matrix(self) -> NDArray[np.float64]:
+        """(3, 3): homogeneous frame pixels -> input pixels."""
+        cx, cy = self.frame_width / 2, self.frame_height / 2
+        cos, sin = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
+        to_centre = np.array([[-1.0 if self.mirror else 1.0, 0, cx if self.mirror else -cx], [0, 1, -cy], [0, 0, 1]])
+        turned = np.array([[cos, -sin, cx], [sin, cos, cy], [0, 0, 1]]) @ to_centre
+        placed: NDArray[np.float64] = np.diag([self.scale_x, self.scale_y, 1.0]) @ turned
+        placed[:2, 2] += (self.shift_x, self.shift_y)
+        return placed
 
-    def boxes_to_frame(self, boxes_N4: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The inverse of boxes_to_input."""
-        x1, y1, x2, y2 = np.asarray(boxes_N4, np.float32).reshape(-1, 4).T
-        x1, x2 = (x1 - self.shift_x) / self.scale_x, (x2 - self.shift_x) / self.scale_x
-        y1, y2 = (y1 - self.shift_y) / self.scale_y, (y2 - self.shift_y) / self.scale_y
-        if self.mirror:
-            x1, x2 = self.frame_width - x2, self.frame_width - x1
-        return np.stack([x1, y1, x2, y2], axis=1)
+    def points_to_input(self, points_N2: Points) -> NDArray[np.float32]:
+        """x, y in frame pixels -> x, y in input pixels."""
+        return _apply(self.matrix(), points_N2)
+
+    def points_to_frame(self, points_N2: Points) -> NDArray[np.float32]:
+        """The inverse of points_to_input."""
+        return _apply(np.linalg.inv(self.matrix()), points_N2)
+
+    def boxes_to_input(self, boxes_N4: Points) -> NDArray[np.float32]:
+        """xyxy in frame pixels -> xyxy in input pixels, not clipped.
+
+        Of a turned frame: the box around the turned ellipse that fills the box, nearer to most things than its corners.
+        """
+        boxes = np.asarray(boxes_N4, np.float32).reshape(-1, 4)
+        centre = self.points_to_input((boxes[:, :2] + boxes[:, 2:]) / 2)
+        half = (boxes[:, 2:] - boxes[:, :2]) / 2
+        cos, sin = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
+        turned = np.stack([np.hypot(cos * half[:, 0], sin * half[:, 1]), np.hypot(sin * half[:, 0], cos * half[:, 1])], axis=1)
+        reach = turned * np.array([self.scale_x, self.scale_y])
+        return np.concatenate([centre - reach, centre + reach], axis=1).astype(np.float32)
+
+    def boxes_to_frame(self, boxes_N4: Points) -> NDArray[np.float32]:
+        """The inverse of boxes_to_input, of a frame that is not turned."""
+        assert self.turn == 0, "the box of a turned ellipse does not tell the ellipse"
+        corners = self.points_to_frame(np.asarray(boxes_N4, np.float32).reshape(-1, 2)).reshape(-1, 2, 2)
+        return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def _apply(matrix: Points, points_N2: Points) -> NDArray[np.float32]:
+    points = np.asarray(points_N2, np.float64).reshape(-1, 2)
+    return np.asarray(points @ matrix[:2, :2].T + matrix[:2, 2], np.float32)

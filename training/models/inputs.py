@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,11 +58,9 @@ def warp(map_Chw: Tensor, place: Placement, *, mode: str = "bilinear") -> Tensor
 
     grid_sample goes from normalised output to normalised input coordinates (align_corners=False: edges at -1 and 1).
     """
-    size_x, size_y = place.frame_width * place.scale_x, place.frame_height * place.scale_y
-    a_x, a_y = place.width / size_x, place.height / size_y
-    b_x = (place.width - 2 * place.shift_x) / size_x - 1
-    b_y = (place.height - 2 * place.shift_y) / size_y - 1
-    flip = -1.0 if place.mirror else 1.0
-    theta = torch.tensor([[[flip * a_x, 0.0, flip * b_x], [0.0, a_y, b_y]]])
+    to_pixels = np.array([[place.width / 2, 0, place.width / 2], [0, place.height / 2, place.height / 2], [0, 0, 1]])
+    to_shares = np.array([[2 / place.frame_width, 0, -1], [0, 2 / place.frame_height, -1], [0, 0, 1]])
+    back = to_shares @ np.linalg.inv(place.matrix()) @ to_pixels
+    theta = torch.from_numpy(back[None, :2]).float()
     grid = F.affine_grid(theta, [1, 3, place.height, place.width], align_corners=False)
     return F.grid_sample(map_Chw[None].float(), grid, mode=mode, padding_mode="zeros", align_corners=False)

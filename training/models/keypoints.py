@@ -20,17 +20,21 @@ from torch.nn import functional as F
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import Actions, keypoint_seconds
-from training.models.detection import FOUND_IOU, Detection
+from training.models.detection import FOUND_IOU, Detection, focal_loss
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
 
 __all__ = ["Keypoints", "mirrored_order"]
 
-DETAIL = 2.0  # points need this much more resolution than the box around them
+DETAIL = 1.5  # points need this much more resolution than the box around them
 POINT_SPREAD = 1.2  # standard deviation of a point's heat, cells
 POINT_PRIOR_LOGIT = -4.0
 NEAR = 0.15  # an object looks for its points this far from their offsets, in box sides (standard deviation)
+OFFSET_WEIGHT = 5.0
+SAME_HEADING = 0.8  # length of the mean of unit vectors: 1 when all objects point the same way
+TILT = 10.0  # degrees
+MIN_HULL = 3
 VISIBLE = 0.15  # heat from which a point is called visible
 PCK_SHARE = 0.1  # a point is right within this share of the box's longer side (Yang & Ramanan, 2013)
 
@@ -44,7 +48,7 @@ class Keypoints:
     def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
         self.seconds = keypoint_seconds(len(ontology.keypoints))
-        self._boxes = Detection(ontology)
+        self._boxes = Detection(ontology, _boxes_in_view)
 
     def branches(self) -> dict[str, int]:
         points = len(self.ontology.keypoints)
@@ -52,6 +56,13 @@ class Keypoints:
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return [side / DETAIL for side in self._boxes.object_sizes(labels)]
+
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        """All the way round where the labelled objects already point everywhere, else as far as a hand-held camera tilts."""
+        headings = [_heading(a.keypoints_xyv) for frame in labels for a in frame.annotations if a.keypoints_xyv is not None]
+        known = np.array([heading for heading in headings if heading is not None]).reshape(-1, 2)
+        agreement = float(np.linalg.norm(known.mean(axis=0))) if len(known) else 1.0
+        return 180.0 if agreement < SAME_HEADING else TILT
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         return self._boxes.learned_limits(labels, frame_hw)
@@ -74,13 +85,11 @@ class Keypoints:
         return {**self._boxes.targets(labels, placements, config, decoding), **points}
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        heat, wanted = outputs["point"], targets["point"]
-        entropy = F.binary_cross_entropy_with_logits(heat, wanted, reduction="none") * (1 + 20 * wanted)
-        num_points = wanted.amax((2, 3)).gt(0.5).sum(1).clamp(min=1)
+        points = focal_loss(outputs["point"], targets["point"], torch.ones_like(targets["point"]))
         far = F.smooth_l1_loss(outputs["offset"], targets["offset"], reduction="none", beta=0.05)
         weight = targets["offset_weight"].repeat_interleave(2, dim=1)
         offset = (far * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
-        return self._boxes.loss(outputs, targets) + entropy.flatten(1).sum(1) / num_points / 10 + 5 * offset
+        return self._boxes.loss(outputs, targets) + points + OFFSET_WEIGHT * offset
 
     def decode(
         self,
@@ -140,7 +149,8 @@ class Keypoints:
         for annotation in frame.annotations:
             if annotation.bbox_xyxy is None or annotation.keypoints_xyv is None or annotation.ambiguous:
                 continue
-            box = place.boxes_to_input(np.array([annotation.bbox_xyxy], np.float32))[0] / config.output_stride
+            boxes = np.array([annotation.bbox_xyxy], np.float32)
+            box = _boxes_in_view(replace(frame, annotations=(annotation,)), boxes, place)[0] / config.output_stride
             side = max(box[2] - box[0], box[3] - box[1])
             centre = (box[:2] + box[2:]) / 2
             near = (abs(x - centre[0]) < max(1.0, 0.2 * side)) & (abs(y - centre[1]) < max(1.0, 0.2 * side))
@@ -148,7 +158,8 @@ class Keypoints:
                 if v == 0:
                     continue
                 bump = np.exp(-0.5 * (((x - px) / POINT_SPREAD) ** 2 + ((y - py) / POINT_SPREAD) ** 2))
-                if v == 2:
+                if v == 2 and 0 <= px < columns and 0 <= py < rows:
+                    bump[int(py), int(px)] = 1
                     heat[p] = np.maximum(heat[p], bump)
                 offset[p, 0][near], offset[p, 1][near] = ((px - x) / side)[near], ((py - y) / side)[near]
                 weight[p][near] = 1
@@ -159,8 +170,7 @@ class Keypoints:
         points = np.array(annotation.keypoints_xyv, np.float32).reshape(-1, 3)
         if place.mirror:
             points = points[list(mirrored_order(self.ontology.keypoints))]
-        as_boxes = np.concatenate([points[:, :2], points[:, :2]], axis=1)
-        points[:, :2] = place.boxes_to_input(as_boxes)[:, :2] / config.output_stride
+        points[:, :2] = place.points_to_input(points[:, :2]) / config.output_stride
         return points
 
     def _with_points(
@@ -183,9 +193,38 @@ class Keypoints:
             at = np.unravel_index(int((heat_hw * close).argmax()), heat_hw.shape)
             seen = bool(heat_hw[at] >= VISIBLE)
             cell = _refined(heat_hw, int(at[0]), int(at[1])) if seen else guess
-            in_frame = place.boxes_to_frame(np.array([[*cell, *cell]], np.float32) * config.output_stride)[0]
+            in_frame = place.points_to_frame(np.array([cell], np.float32) * config.output_stride)[0]
             points += [float(in_frame[0]), float(in_frame[1]), 2.0 if seen else 1.0]
         return replace(found, keypoints_xyv=tuple(points))
+
+
+def _boxes_in_view(frame: FrameLabels, boxes_N4: NDArray[np.float32], place: Placement) -> NDArray[np.float32]:
+    """In a turned view, boxes around the turned points, as far around them on each side as they were on average."""
+    placed = place.boxes_to_input(boxes_N4)
+    if place.turn == 0:
+        return placed
+    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
+    for row, annotation in enumerate(boxed):
+        points, _ = _labelled(annotation)
+        if len(points) < MIN_HULL:
+            continue
+        low, high = points.min(axis=0), points.max(axis=0)
+        margin = float(np.mean([*(low - boxes_N4[row, :2]), *(boxes_N4[row, 2:] - high)]))
+        turned = place.points_to_input(points.astype(np.float32))
+        reach = margin * np.array([place.scale_x, place.scale_y])
+        placed[row] = [*(turned.min(axis=0) - reach), *(turned.max(axis=0) + reach)]
+    return placed
+
+
+def _heading(keypoints_xyv: tuple[float, ...]) -> NDArray[np.float64] | None:
+    """Unit vector from the middle of the placed points to the first of them; None if there is no telling."""
+    points = np.array(keypoints_xyv, np.float64).reshape(-1, 3)
+    placed = points[points[:, 2] > 0, :2]
+    if points[0, 2] == 0 or len(placed) < 2:
+        return None
+    away = points[0, :2] - placed.mean(axis=0)
+    length = float(np.linalg.norm(away))
+    return away / length if length > 0 else None
 
 
 def mirrored_order(names: Sequence[str]) -> list[int]:

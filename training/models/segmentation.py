@@ -30,6 +30,7 @@ __all__ = ["Segmentation"]
 
 DETAIL = 3.0  # a mask needs this much more resolution than a box of its size
 COMPLETE = 0.8  # labelled frames covered this far have no background, only pixels nobody decided about
+FREE_TURN = 5.0
 IGNORE = -1
 MIN_PIXELS = 16
 FOUND_IOU, TIGHT_IOU = 0.5, 0.7
@@ -52,6 +53,9 @@ class Segmentation:
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         boxes = [a.bbox_xyxy for frame in labels for a in frame.annotations if a.bbox_xyxy is not None]
         return [float(np.sqrt((x2 - x1) * (y2 - y1))) / DETAIL for x1, y1, x2, y2 in boxes]
+
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        return FREE_TURN
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Whether there is a background at all."""

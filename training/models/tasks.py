@@ -41,6 +41,10 @@ class Task(Protocol):
         """Side in frame pixels of what must stay visible; the resolution policy reads it. Empty when size does not matter."""
         ...
 
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        """How far views may be turned and still look like this shard, degrees."""
+        ...
+
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`."""
         ...
