@@ -1,6 +1,7 @@
 """What the report shows of each shard: frames spread over a video, or a scene put together again from its tiles."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ __all__ = ["pictures_of"]
 _NUM_FRAMES = 8
 
 
-def pictures_of(store: Store, result: Mapping[str, Any], world: Path) -> dict[str, list[Picture]]:
-    """Pictures of every shard in `result`, whose sources and true labels lie in `world`."""
+def pictures_of(store: Store, result: Mapping[str, Any], world: Path) -> dict[tuple[str, str], list[Picture]]:
+    """Pictures of every (shard, task) in `result`, whose sources and true labels lie in `world`."""
     labels = {source.shard_id: source.labels for source in labelled_folder(world)}
-    pictures: dict[str, list[Picture]] = {}
+    pictures: dict[tuple[str, str], list[Picture]] = {}
     for entry in result["shards"]:
         shard, truth_file = store.shard(entry["shard_id"]), labels[entry["shard_id"]]
         assert truth_file is not None
@@ -31,7 +32,8 @@ def pictures_of(store: Store, result: Mapping[str, Any], world: Path) -> dict[st
         said, _ = store.predictions.read(shard.shard_id, ontology.name, entry["generations"][-1]["generation"])
         by_hand = {frame.frame_index for frame in store.labels(shard.shard_id, ontology.name)}
         show = _frames if shard.scene is None else _scene
-        pictures[shard.shard_id] = show(shard, truth, said, by_hand)
+        shown = show(shard, truth, said, by_hand)
+        pictures[shard.shard_id, entry["task"]] = [replace(picture, ontology=ontology) for picture in shown]
     return pictures
 
 

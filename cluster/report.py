@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from cluster.report_drawing import Picture, draw_svg
+from cluster.report_drawing import Picture, draw_svg, frame_classes
 from cluster.report_tables import overview, scoreboard
 from training.errors import BadInput
 
@@ -27,7 +27,7 @@ class Step:
 def write_report(
     path: str | Path,
     result: Mapping[str, Any],
-    pictures: Mapping[str, Sequence[Picture]],
+    pictures: Mapping[tuple[str, str], Sequence[Picture]],
     *,
     title: str = "What five labels are worth",
     lead: str = "",
@@ -38,7 +38,7 @@ def write_report(
 
     Args:
         result: what `simulate --json` writes; its keys are described in docs/cli.md.
-        pictures: for each shard_id what to show of it, in order; a shard without pictures has only its table.
+        pictures: for each (shard_id, task) what to show of it, in order; one without pictures has only its table.
         lead: a paragraph under the title.
         exchange: a request that was sent over HTTP, and the answer.
     Raises:
@@ -51,7 +51,8 @@ def write_report(
             title=title,
             lead=lead,
             overview=overview(result),
-            shards=[_section(entry, pictures.get(entry["shard_id"], ())) for entry in result["shards"]],
+            shards=[_section(entry, pictures.get((entry["shard_id"], entry["task"]), ())) for entry in result["shards"]],
+            tasks={entry["task"] for entry in result["shards"]},
             failures=result["failures"],
             steps=steps,
             total_s=sum(step.seconds for step in steps),
@@ -76,7 +77,13 @@ def _section(entry: Mapping[str, Any], pictures: Sequence[Picture]) -> dict[str,
         "classes": classes,
         "table": scoreboard(entry),
         "figures": [
-            {"svg": draw_svg(picture, classes), "caption": picture.caption, "by_hand": picture.by_hand} for picture in pictures
+            {
+                "svg": draw_svg(picture, classes),
+                "chips": frame_classes(picture, classes),
+                "caption": picture.caption,
+                "by_hand": picture.by_hand,
+            }
+            for picture in pictures
         ],
     }
 

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Cell", "Overview", "Table", "overview", "scoreboard"]
+__all__ = ["Cell", "Group", "Overview", "Table", "Tile", "overview", "scoreboard"]
 
 _NAMES = {
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "j": "J",
+    "f": "F",
+    "miou": "mIoU",
+    "pck": "PCK@0.1",
+    "rmse_px": "RMSE, px",
     "precision": "precision",
     "recall": "recall",
     "tight_recall": "tight recall",
@@ -18,8 +25,16 @@ _NAMES = {
     "label_seconds": "label, s",
 }
 _COUNTS = ("generation", "frames_touched", "frames_scored")
-_TROUBLE = ("frames_unreadable",)  # not worth a column where there is none
-_COMPARED = ("recall", "tight_recall", "precision")
+_TROUBLE = ("frames_unreadable", "num_ambiguous")  # not worth a column where there is none
+_BOXES = ("recall", "tight_recall", "precision")
+_COMPARED = {  # what each task is judged by, 0..1, the one that matters most first
+    "classification": ("macro_f1", "accuracy"),
+    "detection": _BOXES,
+    "segmentation": ("miou", "j", "f"),
+    "keypoints": ("pck", "recall", "precision"),
+}
+_PLAIN = {"keypoints": ("rmse_px",)}  # numbers that are no shares
+_COSTS = ("e_count", "e_time", "fit_seconds", "label_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +46,30 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """One row a shard, and medians over the shards (None if there is none)."""
+class Group:
+    """The shards of one task, one row each, with medians over them (None if there is none); compared, plain: key -> heading."""
 
+    task: str
     rows: list[dict[str, Any]]
     medians: dict[str, float | None]
     compared: dict[str, str]
+    plain: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number and what it is."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The numbers at the top, and a table for each task."""
+
+    tiles: list[Tile]
+    groups: list[Group]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +82,39 @@ class Table:
 
 def overview(result: Mapping[str, Any]) -> Overview:
     """What the last generation of every shard reached, beside interpolation of as many hand-drawn frames."""
-    rows = [_overview_row(entry) for entry in result["shards"]]
-    medians = {name: _median([row["cells"][name].model for row in rows]) for name in _COMPARED}
-    medians |= {name: _median([row[name] for row in rows]) for name in ("share_by_hand", "e_count", "e_time", "fit_seconds")}
-    return Overview(rows, medians, {name: _NAMES[name] for name in _COMPARED})
+    rows = [_overview_row(entry, number) for number, entry in enumerate(result["shards"], 1)]
+    groups = [_group(task, [row for row in rows if row["task"] == task]) for task in dict.fromkeys(row["task"] for row in rows)]
+    share, seconds = (_median([row[name] for row in rows]) for name in ("share_by_hand", "fit_seconds"))
+    tiles = [
+        Tile(
+            str(len(rows)),
+            "micro-models, one for each shard and task" if len(groups) > 1 else "shards, each with a micro-model of its own",
+        ),
+        Tile("–" if share is None else f"{100 * share:.0f} %", "of the frames labelled by hand"),
+        *_quality(groups),
+        Tile("–" if seconds is None else f"{seconds:.0f} s", "to fit one"),
+    ]
+    return Overview(tiles, groups)
+
+
+def _group(task: str, rows: list[dict[str, Any]]) -> Group:
+    compared, plain = _COMPARED.get(task, _BOXES), _PLAIN.get(task, ())
+    medians = {name: _median([row["cells"][name].model for row in rows]) for name in compared}
+    medians |= {name: _median([row[name] for row in rows]) for name in (*plain, "ceiling", *_COSTS)}
+    return Group(task, rows, medians, {name: _NAMES[name] for name in compared}, {name: _NAMES[name] for name in plain})
+
+
+def _quality(groups: Sequence[Group]) -> list[Tile]:
+    """Everything a single task is judged by, or of several tasks what matters most in each."""
+    if len(groups) == 1:
+        (group,) = groups
+        return [Tile(_short(group.medians[name]), f"{label} on the others") for name, label in group.compared.items()]
+    first = [(group, *next(iter(group.compared.items()))) for group in groups]
+    return [Tile(_short(group.medians[name]), f"{label}, {group.task}") for group, name, label in first]
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def scoreboard(entry: Mapping[str, Any]) -> Table:
@@ -75,19 +137,21 @@ def scoreboard(entry: Mapping[str, Any]) -> Table:
     return Table([*head, *actions], rows)
 
 
-def _overview_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _overview_row(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
     last = entry["generations"][-1] if entry["generations"] else {}
     baseline = entry.get("baselines", {}).get("interpolation", {})
     touched = last.get("frames_touched")
+    task = entry["task"]
     return {
+        "anchor": f"shard-{number}",
         "shard_id": entry["shard_id"],
-        "task": entry["task"],
+        "task": task,
         "frames": entry["frames"],
         "frames_touched": touched,
         "share_by_hand": None if touched is None else touched / entry["frames"],
-        "cells": {name: Cell(last.get(name), baseline.get(name)) for name in _COMPARED},
+        "cells": {name: Cell(last.get(name), baseline.get(name)) for name in _COMPARED.get(task, _BOXES)},
         "ceiling": None if touched is None else 1 - touched / entry["frames"],
-        **{name: last.get(name) for name in ("e_count", "e_time", "fit_seconds", "label_seconds")},
+        **{name: last.get(name) for name in (*_PLAIN.get(task, ()), *_COSTS)},
     }
 
 

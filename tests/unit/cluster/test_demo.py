@@ -44,7 +44,7 @@ def test_frames_of_a_video_are_spread_and_one_that_was_labelled_by_hand_is_among
     (tmp_path / "world").mkdir()
     draw_video(tmp_path / "world" / "pond.mp4", seed=0, num_frames=20, width=160, height=96)
     store, result = _entered(tmp_path, "pond.mp4", by_hand=[2, 11, 18])
-    pictures = pictures_of(store, result, tmp_path / "world")["pond"]
+    pictures = pictures_of(store, result, tmp_path / "world")["pond", "detection"]
     assert [picture.caption for picture in pictures if picture.by_hand] == ["frame 11"]
     assert [pictures[0].caption, pictures[-1].caption] == ["frame 0", "frame 19"]
     assert len(pictures) == 8
@@ -55,7 +55,7 @@ def test_a_scene_is_put_together_again_from_its_tiles(tmp_path: Path) -> None:
     (tmp_path / "world").mkdir()
     document = draw_scene(tmp_path / "world" / "town.png", seed=0, width=160, height=130)
     store, result = _entered(tmp_path, "town.png", by_hand=[0, 1])
-    (picture,) = pictures_of(store, result, tmp_path / "world")["town"]
+    (picture,) = pictures_of(store, result, tmp_path / "world")["town", "detection"]
     with Image.open(tmp_path / "world" / "town.png") as whole:
         assert np.array_equal(picture.image_HW3, np.asarray(whole))
     drawn = sorted((x, y, x + width, y + height) for x, y, width, height in (one["bbox"] for one in document["annotations"]))

@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from cluster.report import Picture, Step, write_report
+from cluster.report_outline import outline
 from training.data.annotations import Annotation
+from training.data.ontology import Ontology
+from training.data.rle import encode
 from training.errors import BadInput
 
 
@@ -70,7 +73,9 @@ class _Balance(HTMLParser):
 
 
 def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
-    page = _page(tmp_path, _result(), {"pond": [_picture()]}, steps=[Step(name="fit", seconds=3)], exchange=("POST", "200"))
+    page = _page(
+        tmp_path, _result(), {("pond", "detection"): [_picture()]}, steps=[Step(name="fit", seconds=3)], exchange=("POST", "200")
+    )
     parser = _Balance()
     parser.feed(page)
     assert parser.open == []
@@ -81,7 +86,7 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_the_picture_inside_is_the_frame(tmp_path: Path) -> None:
-    page = _page(tmp_path, _result(), {"pond": [_picture()]})
+    page = _page(tmp_path, _result(), {("pond", "detection"): [_picture()]})
     (jpeg,) = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)
     with Image.open(io.BytesIO(base64.b64decode(jpeg))) as picture:
         assert picture.size == (64, 48)
@@ -89,7 +94,7 @@ def test_the_picture_inside_is_the_frame(tmp_path: Path) -> None:
 
 
 def test_truth_is_drawn_thin_and_the_machine_thick(tmp_path: Path) -> None:
-    page = _page(tmp_path, _result(), {"pond": [_picture()]})
+    page = _page(tmp_path, _result(), {("pond", "detection"): [_picture()]})
     widths = dict(re.findall(r'<rect class="(truth|machine c0)" stroke-width="([\d.]+)"', page))
     assert float(widths["machine c0"]) > 2 * float(widths["truth"])
     assert 'x="4.0" y="5.0" width="20.0" height="15.0"><title>boat</title>' in page
@@ -108,7 +113,7 @@ def test_numbers_that_a_task_adds_become_columns(tmp_path: Path) -> None:
     result = _result()
     result["shards"][0]["generations"] = [{"generation": 1, "frames_touched": 5, "frames_scored": 55, "macro_f1": 0.913}]
     page = _page(tmp_path, result)
-    assert "<th>macro f1</th>" in page
+    assert "<th>macro F1</th>" in page
     assert "<td>0.913</td>" in page
 
 
@@ -128,15 +133,121 @@ def test_a_name_cannot_break_out_of_its_place(tmp_path: Path) -> None:
     result = _result()
     result["shards"][0]["shard_id"] = "<script>x</script>"
     evil = Annotation(class_name='"><script>y', bbox_xyxy=(1.0, 1.0, 2.0, 2.0))
-    page = _page(tmp_path, result, {"<script>x</script>": [_picture(truth=(evil,), caption='"><script>z')]})
+    page = _page(tmp_path, result, {("<script>x</script>", "detection"): [_picture(truth=(evil,), caption='"><script>z')]})
     assert "<script" not in page
 
 
 def test_a_frame_that_a_person_labelled_is_marked(tmp_path: Path) -> None:
-    assert "labelled by hand</em>" in _page(tmp_path, _result(), {"pond": [_picture(by_hand=True)]})
-    assert "labelled by hand</em>" not in _page(tmp_path, _result(), {"pond": [_picture()]})
+    assert "labelled by hand</em>" in _page(tmp_path, _result(), {("pond", "detection"): [_picture(by_hand=True)]})
+    assert "labelled by hand</em>" not in _page(tmp_path, _result(), {("pond", "detection"): [_picture()]})
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"report\.html"):
         write_report(tmp_path / "missing" / "report.html", _result(), {})
+
+
+MOUSE = Ontology(
+    name="mouse", task="keypoints", classes=("mouse",), keypoints=("snout", "ear", "tail"), skeleton=((0, 1), (0, 2))
+)
+
+
+def _of_task(task: str, number: int = 1, **numbers: float) -> dict[str, Any]:
+    generation = {"generation": 1, "frames_touched": 5, "frames_scored": 55, "e_count": 0.5, "fit_seconds": 10.0, **numbers}
+    return {"shard_id": f"s{number}", "task": task, "frames": 60, "objects": 60, "generations": [generation], "baselines": {}}
+
+
+def _filled(path: str, width: int, height: int) -> np.ndarray:
+    """Pixels that lie inside the loops of an SVG path, by the even-odd rule."""
+    inside = np.zeros((height, width), dtype=bool)
+    x = y = 0
+    first = (0, 0)
+    for letter, numbers in re.findall(r"([Mhvz])(-?[\d ]*)", path):
+        if letter == "M":
+            x, y = (int(number) for number in numbers.split())
+            first = (x, y)
+        elif letter == "h":
+            x += int(numbers)
+        else:
+            end = first[1] if letter == "z" else y + int(numbers)
+            inside[min(y, end) : max(y, end), x:] ^= True
+            y = end
+    return inside
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_outline_of_any_mask_holds_exactly_its_pixels(seed: int) -> None:
+    mask_HW = np.random.default_rng(seed).random((17, 23)) < 0.5  # parts, holes, and pixels that touch at corners
+    assert np.array_equal(_filled(outline(mask_HW), 23, 17), mask_HW)
+
+
+def test_an_outline_is_as_short_as_can_be() -> None:
+    mask_HW = np.zeros((20, 30), dtype=bool)
+    mask_HW[5:15, 4:20] = True
+    assert outline(mask_HW) == "M4 5h16v10h-16z"
+    mask_HW[8:10, 8:10] = False
+    assert outline(mask_HW).count("z") == 2, "the hole is a loop of its own"
+    assert outline(np.zeros((4, 4), dtype=bool)) == ""
+
+
+def test_masks_are_tinted_by_the_machine_and_only_outlined_in_truth(tmp_path: Path) -> None:
+    mask_HW = np.zeros((48, 64), dtype=bool)
+    mask_HW[10:20, 5:25] = True
+    truth = Annotation(class_name="road", bbox_xyxy=(5, 10, 25, 20), rle_counts=encode(mask_HW))
+    found = Annotation(class_name="road", bbox_xyxy=(5, 11, 25, 21), rle_counts=encode(np.roll(mask_HW, 1, 0)), score=0.8)
+    picture = _picture(truth=(truth,), machine=(found,))
+    page = _page(tmp_path, _result(shards=[_of_task("segmentation", miou=0.5)]), {("s1", "segmentation"): [picture]})
+    assert '<path class="mask truth" stroke-width="0.5" d="M5 10h20v10h-20z"><title>road</title></path>' in page
+    assert '<path class="mask machine c0" stroke-width="1.4" d="M5 11h20v10h-20z"><title>road 0.80</title></path>' in page
+    assert "<rect" not in page
+
+
+def test_points_are_dots_with_names_and_bones_and_a_missing_one_is_left_out(tmp_path: Path) -> None:
+    box = (1.0, 2.0, 30.0, 40.0)
+    found = Annotation(class_name="mouse", bbox_xyxy=box, keypoints_xyv=(3, 4, 2, 10, 11, 1, 0, 0, 0), score=0.9)
+    picture = _picture(truth=(), machine=(found,), ontology=MOUSE)
+    page = _page(tmp_path, _result(shards=[_of_task("keypoints", pck=0.9)]), {("s1", "keypoints"): [picture]})
+    assert '<path class="dot machine c0" stroke-width="5.0" d="M3.0 4.0h0"><title>snout</title></path>' in page
+    assert '<path class="dot machine c0 hidden" stroke-width="5.0" d="M10.0 11.0h0"><title>ear</title></path>' in page
+    assert re.findall(r'class="bone [^>]* d="([^"]+)"', page) == ["M3.0 4.0L10.0 11.0"]
+    assert "<title>tail" not in page
+    assert '<rect class="machine c0"' in page
+
+
+def test_classes_of_a_frame_are_written_under_it(tmp_path: Path) -> None:
+    truth = Annotation(class_name="night", level="image")
+    picture = _picture(truth=(truth,), machine=(Annotation(class_name="day", level="image", score=0.62),))
+    page = _page(tmp_path, _result(shards=[_of_task("classification", macro_f1=0.5)]), {("s1", "classification"): [picture]})
+    assert '<span class="chip c0">day 0.62</span><span class="chip truth">truth: night</span>' in page
+
+
+def test_every_task_is_judged_by_its_own_numbers_with_medians(tmp_path: Path) -> None:
+    shards = [
+        _of_task("classification", 1, macro_f1=0.91, accuracy=0.93),
+        _of_task("segmentation", 2, miou=0.61, j=0.72, f=0.53),
+        _of_task("segmentation", 3, miou=0.81, j=0.74, f=0.57),
+        _of_task("keypoints", 4, pck=0.97, recall=0.95, precision=0.94, rmse_px=2.345),
+    ]
+    page = _page(tmp_path, _result(shards=shards))
+    tables = dict(re.findall(r"<h3>(\w+)</h3>(.*?)</table>", page, flags=re.DOTALL))
+    assert {task: re.findall(r'<th class="text">([^<]+)', table) for task, table in tables.items()} == {
+        "classification": ["macro F1", "accuracy"],
+        "segmentation": ["mIoU", "J", "F"],
+        "keypoints": ["PCK@0.1", "recall", "precision"],
+    }
+    assert "<th>RMSE, px</th>" in tables["keypoints"]
+    assert "<td>2.3</td>" in tables["keypoints"]
+    (median,) = re.findall(r'<tr class="median">.*?</tr>', page, flags=re.DOTALL)
+    assert re.findall(r"<b>([^<]+)</b>", median) == ["0.71", "0.73", "0.55"]
+    tiles = dict(re.findall(r'<div class="tile"><b>([^<]+)</b><span>([^<]+)', page))
+    assert tiles["0.71"] == "mIoU, segmentation"
+    assert tiles["0.97"] == "PCK@0.1, keypoints"
+    assert "<dt>J, F, mIoU</dt>" in page
+    assert "macro F1" not in _page(tmp_path, _result()), "words of other tasks are not explained"
+
+
+def test_one_shard_with_two_tasks_shows_the_pictures_of_each(tmp_path: Path) -> None:
+    shards = [_of_task("detection", recall=0.9), _of_task("classification", 1, macro_f1=0.9)]
+    pictures = {("s1", "detection"): [_picture(caption="first")], ("s1", "classification"): [_picture(caption="second")]}
+    page = _page(tmp_path, _result(shards=shards), pictures)
+    assert page.index("<span>first</span>") < page.index('id="shard-2"') < page.index("<span>second</span>")
