@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.data.annotations import FrameLabels, labels_hash
+from cluster.keeping import check_name, keep_labels
+from training.data.annotations import FrameLabels
 from training.data.coco import read_coco
 from training.data.folder import SourceWithLabels
 from training.data.ontology import Ontology
@@ -62,15 +63,9 @@ def add_source(
     _check(source, found, wanted, task, ontology)
     meant = [(replace(one, name=ontology) if ontology else one, frames) for one, frames in wanted.values()]
     for one, _ in meant:
-        _check_name(store, one)
+        check_name(store, one)
     store.add_shard(shard)
-    imported, kept = {}, 0
-    for one, frames in meant:
-        store.add_ontology(one)
-        new, differing = _news(store.labels(shard.shard_id, one.name), frames)
-        if new:
-            store.annotate(shard.shard_id, one.name, new)
-        imported[one.name], kept = len(new), kept + differing
+    imported, kept = keep_labels(store, shard.shard_id, meant)
     left = tuple(sorted(name for name in found if name not in wanted))
     added = Added(shard=shard, imported=imported, kept=kept, not_imported=left)
     if coco is None:
@@ -85,29 +80,3 @@ def _check(
         raise BadInput(f"{source.labels}: no {task} labels that can be fitted, found {', '.join(found)}")
     if ontology is not None and len(wanted) > 1:
         raise BadInput(f"{source.labels}: labels of {', '.join(wanted)}, needed --task to say which of them is {ontology}")
-
-
-def _check_name(store: Store, ontology: Ontology) -> None:
-    there = {one.name: one for one in store.ontologies()}.get(ontology.name, ontology)
-    if there != ontology:
-        raise BadInput(
-            f"ontology {ontology.name}: found {ontology.to_json()}, the store has {there.to_json()}; needed another name"
-        )
-
-
-def _news(there: Sequence[FrameLabels], frames: Sequence[FrameLabels]) -> tuple[list[FrameLabels], int]:
-    """The frames to write, and how many are kept as they are because somebody worked on them since."""
-    known = {frame.frame_index: frame for frame in there}
-    differing = [frame for frame in frames if not _same(known.get(frame.frame_index), frame)]
-    new = [frame for frame in differing if _replaceable(known.get(frame.frame_index))]
-    return new, len(differing) - len(new)
-
-
-def _same(old: FrameLabels | None, new: FrameLabels) -> bool:
-    return old is not None and labels_hash([old]) == labels_hash([new])
-
-
-def _replaceable(old: FrameLabels | None) -> bool:
-    if old is None:
-        return True
-    return bool(old.annotations) and all(annotation.provenance == "imported" for annotation in old.annotations)

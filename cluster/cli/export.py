@@ -1,11 +1,9 @@
 """`export`: annotations or machine labels out of the store, in a common format."""
 
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -14,18 +12,33 @@ from training.errors import BadInput
 
 if TYPE_CHECKING:
     from training.data.annotations import FrameLabels
-    from training.data.ontology import Ontology
-    from training.data.shards import Shard
+    from training.data.formats.records import Part
     from training.store.store import Store
 
-__all__ = ["Format", "What", "export"]
+__all__ = ["Format", "Leave", "What", "export"]
 
 
 class Format(StrEnum):
-    """File formats that can be written."""
+    """Formats that can be written; training.data.formats.table has what each holds."""
 
     coco = "coco"
+    cvat = "cvat"
+    datumaro = "datumaro"
+    davis = "davis"
     geojson = "geojson"
+    labelme = "labelme"
+    mot = "mot"
+    mots = "mots"
+    voc = "voc"
+    yolo = "yolo"
+
+
+class Leave(StrEnum):
+    """What can be left out when a format cannot hold it."""
+
+    tracks = "tracks"
+    scores = "scores"
+    ambiguous = "ambiguous"
 
 
 class What(StrEnum):
@@ -43,17 +56,22 @@ class _Part(NamedTuple):
 
 def export(
     store: StoreOption,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="File to write; it appears when it is complete.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="File or folder to write; it appears when it is complete.")],
     shards: Annotated[list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all by default.")] = None,
     what: Annotated[What, typer.Option(help="People's annotations, or the live micro-models' predictions.")] = What.annotations,
-    format: Annotated[Format, typer.Option(help="GeoJSON (lon/lat) holds one scene; COCO any number of shards.")] = Format.coco,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        Format, typer.Option(help="COCO holds everything; GeoJSON (lon/lat) one scene; the others are folders.")
+    ] = Format.coco,
+    leave_out: Annotated[list[Leave] | None, typer.Option(help="Go without these if the format cannot hold them.")] = None,
     ontology: Annotated[str | None, typer.Option(help="Only this ontology; all by default.")] = None,
     json: JsonOption = None,
 ) -> int:
-    """Write labels as COCO or GeoJSON.
+    """Write labels in a common format. What it cannot hold is refused, by name, before anything is written.
 
     Example: micromodels export --store ./store --what predictions --out labels.coco.json
     """
+    from training.data.formats.table import FORMATS
+    from training.data.formats.writing import write_labels
     from training.store.store import Store
 
     opened = Store.open(store)
@@ -64,10 +82,13 @@ def export(
         raise BadInput(f"{opened.url}: no {what} of {', '.join(shards or ['any shard'])}{f' for {ontology}' if ontology else ''}")
     missing = sorted(set(shards or ()) - {part.shard_id for part in parts})
     failures = [failure(shard_id, f"no {what}") for shard_id in missing]
-    written: list[dict[str, Any]] = []
-    with _whole(out) as stream:
-        _write(stream, format, _read(opened, parts, written, failures))
-    return finish({"shards": written, "failures": failures, "out": str(out), "format": format.value}, json, rows=written)
+    done = _Reading(opened, parts)
+    write_labels(format.value, out, done.read, leave_out=frozenset(one.value for one in leave_out or ()))
+    left_out = sorted({one.value for one in leave_out or ()} | ({"provenance"} - FORMATS[format.value].holds))
+    if left_out:
+        typer.echo(f"{format.value}: written without {', '.join(left_out)}", err=True)
+    document = {"shards": done.written, "failures": failures + done.failures, "out": str(out), "format": format.value}
+    return finish({**document, "left_out": left_out}, json, rows=done.written)
 
 
 def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str | None) -> Iterator[_Part]:
@@ -80,47 +101,31 @@ def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str |
                 yield _Part(shard_id, name, generation)
 
 
-def _read(
-    store: "Store", parts: Iterable[_Part], written: list[dict[str, Any]], failures: list[Failure]
-) -> "Iterator[tuple[Shard, Ontology, list[FrameLabels]]]":
-    """One part after the other, so that memory does not grow with the store."""
-    for part in parts:
-        errors: dict[int, str] = {}
+class _Reading:
+    """Reads one part after the other, so that memory does not grow with the store, and notes what it read."""
+
+    def __init__(self, store: "Store", parts: list[_Part]) -> None:
+        self._store, self._parts = store, parts
+        self.written: list[dict[str, Any]] = []
+        self.failures: list[Failure] = []
+
+    def read(self) -> "Iterator[Part]":
+        from training.data.formats.records import Part
+
+        self.written.clear()  # a format is checked first and written then: only the last reading counts
+        self.failures.clear()
+        for part in self._parts:
+            labels, errors = self._labels(part)
+            if errors:
+                first = min(errors)
+                self.failures.append(
+                    failure(part.shard_id, f"{len(errors)} frames have no labels; frame {first}: {errors[first]}")
+                )
+            objects = sum(len(frame.annotations) for frame in labels)
+            self.written.append({"shard_id": part.shard_id, "ontology": part.ontology, "frames": len(labels), "objects": objects})
+            yield Part(self._store.shard(part.shard_id), self._store.ontology(part.ontology), labels)
+
+    def _labels(self, part: _Part) -> "tuple[list[FrameLabels], dict[int, str]]":
         if part.generation is None:
-            labels = store.labels(part.shard_id, part.ontology)
-        else:
-            labels, errors = store.predictions.read(part.shard_id, part.ontology, part.generation)
-        if errors:
-            first = min(errors)
-            failures.append(failure(part.shard_id, f"{len(errors)} frames have no labels; frame {first}: {errors[first]}"))
-        objects = sum(len(frame.annotations) for frame in labels)
-        written.append({"shard_id": part.shard_id, "ontology": part.ontology, "frames": len(labels), "objects": objects})
-        yield store.shard(part.shard_id), store.ontology(part.ontology), labels
-
-
-def _write(stream: TextIO, format: Format, parts: "Iterator[tuple[Shard, Ontology, list[FrameLabels]]]") -> None:  # noqa: A002
-    if format is Format.coco:
-        from training.data.coco import write_coco
-
-        write_coco(stream, parts)
-        return
-    from training.data.geojson import write_geojson
-
-    shard, ontology, labels = next(parts)
-    if next(parts, None) is not None:
-        raise BadInput("geojson: more than one shard and ontology, needed one (name a SHARD and an --ontology)")
-    write_geojson(stream, shard, ontology, labels)
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[TextIO]:
-    """A file that appears under its name only when it is complete."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            yield stream
-        partial.replace(out)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+            return self._store.labels(part.shard_id, part.ontology), {}
+        return self._store.predictions.read(part.shard_id, part.ontology, part.generation)

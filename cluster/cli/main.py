@@ -6,6 +6,7 @@ from cluster.cli.add import add
 from cluster.cli.demo import demo
 from cluster.cli.export import export
 from cluster.cli.fit import fit
+from cluster.cli.import_labels import import_labels
 from cluster.cli.label import label
 from cluster.cli.output import verb
 from cluster.cli.serve import serve
@@ -13,7 +14,7 @@ from cluster.cli.simulate import simulate
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (demo, add, fit, label, export, simulate, serve)
+VERBS = (demo, add, fit, label, import_labels, export, simulate, serve)
 
 app = typer.Typer(
     name="micromodels",
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for function in VERBS:
-    app.command(name=function.__name__)(verb(function))
+    app.command(name=function.__name__.replace("_", "-"))(verb(function))
 
 
 def main() -> None:
