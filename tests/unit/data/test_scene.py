@@ -167,7 +167,7 @@ shard = probe(sys.argv[1])
 with open_frames(shard) as frames:
     for frame in frames.read():
         pass
-print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))  # a child's ru_maxrss starts at its parent's peak
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 

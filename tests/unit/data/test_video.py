@@ -256,7 +256,7 @@ for path in sys.argv[1:]:
     for frame in open_frames(shard).read():
         pass
     list(open_frames(shard).read([shard.num_frames - 1]))
-    print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))  # a child's ru_maxrss starts at its parent's peak
+    print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
