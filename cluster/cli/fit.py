@@ -30,6 +30,7 @@ def fit(
 
     Example: micromodels fit --store ./store --workers 2
     """
+    from training.errors import NothingToLearn
     from training.learning.generation import plan_fits
     from training.learning.recipes import recipe as recipe_named
     from training.models.backbones import Backbone
@@ -49,6 +50,10 @@ def fit(
         with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
             num_workers = workers or cluster_workers()
             receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
+    elif not plan.skipped and not plan.failures:
+        raise NothingToLearn(
+            f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
+        )
     document = _document(plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
     return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
 

@@ -31,6 +31,7 @@ def label(
 
     Example: micromodels label --store ./store
     """
+    from training.errors import UnknownModel
     from training.learning.labelling import plan_clips
     from training.store.store import Store
 
@@ -46,6 +47,8 @@ def label(
 
         with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
             receipts = label_fleet(opened.url, plan.clips, num_workers=workers or cluster_workers(), progress=progress)
+    elif not plan.skipped and not plan.failures:
+        raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
     results = list(_by_shard(receipts))
     document = {
         "shards": results,

@@ -81,7 +81,6 @@ def plan_fits(
         UnknownShard, UnknownOntology: named explicitly and not in the store.
         BadBackbone: the starting weights cannot be used.
     """
-    start = weights_hash(backbone)
     fittable = {one.name for one in store.ontologies() if one.task in TASKS}
     if ontology is not None:
         store.ontology(ontology)
@@ -89,6 +88,7 @@ def plan_fits(
     skipped: list[Card] = []
     failures: dict[str, str] = {}
     shards = store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]
+    start = weights_hash(backbone)
     for shard in shards:
         names = [name for name in store.labelled(shard.shard_id) if name in fittable and ontology in (None, name)]
         if not names and shard_ids is not None:

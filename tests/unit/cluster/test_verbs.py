@@ -9,7 +9,7 @@ from cluster.cli.main import VERBS, app
 from training.store.store import Store
 
 run = CliRunner()
-NAMES = [function.__name__ for function in VERBS]
+NAMES = [function.__name__.replace("_", "-") for function in VERBS]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,3 +54,12 @@ def test_an_unknown_recipe_exits_2_before_any_work(tmp_path: Path) -> None:
     result = run.invoke(app, ["fit", "--store", str(tmp_path / "store"), "--recipe", "magic"])
     assert result.exit_code == 2
     assert "BadRecipe: recipe 'magic', needed one of quality, fast, smoke" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "said"), [("fit", "no shard has annotations"), ("label", "no live micro-model")])
+def test_a_store_with_nothing_to_do_says_so_and_exits_2(name: str, said: str, tmp_path: Path) -> None:
+    Store.create(str(tmp_path / "store"))
+    options = ["--weights", "none"] if name == "fit" else []
+    result = run.invoke(app, [name, "--store", str(tmp_path / "store"), *options])
+    assert result.exit_code == 2
+    assert said in result.stderr
