@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from training.learning.generation import FitJob, FitReceipt
 
-__all__ = ["Attempts", "Coordinator", "FleetState"]
+__all__ = ["MAX_ATTEMPTS", "Attempts", "Coordinator", "FleetState"]
 
 Key = tuple[str, str]
+
+MAX_ATTEMPTS = 3  # how often a job or clip may cost its worker's life before it is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from cluster.coordinator import Coordinator, FleetState
+from cluster.coordinator import MAX_ATTEMPTS, Coordinator, FleetState
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.learning.generation import FitJob, FitReceipt, fit_jobs
@@ -29,7 +29,6 @@ from training.store.store import Store
 __all__ = ["BUNDLE_SIZE", "FleetBackend", "FleetTorchConfig", "fit_fleet"]
 
 BUNDLE_SIZE = 1  # jobs in a lease: one, so that few shards are shared evenly between workers
-_MAX_ATTEMPTS = 3
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
 
@@ -70,7 +69,7 @@ def fit_fleet(
     shape = plan_workers(num_workers, len(jobs))
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
-        trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=_MAX_ATTEMPTS * (len(jobs) + 1))
+        trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
     receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
     return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
@@ -78,7 +77,7 @@ def fit_fleet(
 
 def _start_coordinator(jobs: Sequence[FitJob]) -> Any:
     actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Coordinator)
-    return actor.remote(list(jobs), max_attempts=_MAX_ATTEMPTS)
+    return actor.remote(list(jobs), max_attempts=MAX_ATTEMPTS)
 
 
 def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> TorchTrainer:

@@ -15,7 +15,7 @@ import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from cluster.coordinator import Attempts
+from cluster.coordinator import MAX_ATTEMPTS, Attempts
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.learning.labelling import Clip, ClipReceipt, Labeller
@@ -24,7 +24,6 @@ from training.store.store import Store
 __all__ = ["label_fleet"]
 
 _CLIPS_PER_BLOCK = 4  # of one micro-model, so that an actor loads it once and a retry repeats little
-_MAX_ATTEMPTS = 3
 
 _RECEIPT_SCHEMA = pa.schema(
     [
@@ -93,8 +92,8 @@ class _ClipActor:
 
     def _label(self, clip: Clip) -> ClipReceipt:
         name = f"{clip.shard_id}/{clip.ontology}/{clip.generation}/{clip.start}"
-        if ray.get(self._attempts.begin.remote(name)) > _MAX_ATTEMPTS:
-            return _failed(clip, f"quarantined: its worker process died in each of {_MAX_ATTEMPTS} attempts")
+        if ray.get(self._attempts.begin.remote(name)) > MAX_ATTEMPTS:
+            return _failed(clip, f"quarantined: its worker process died in each of {MAX_ATTEMPTS} attempts")
         try:
             return self._labeller.label(clip)
         except Exception as error:

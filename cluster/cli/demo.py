@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli.output import JsonOption, finish
+from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, WeightsOption, WorkersOption, finish
 
 __all__ = ["demo"]
 
@@ -15,11 +15,11 @@ def demo(
         "demo"
     ),
     labels: Annotated[int, typer.Option(min=1, help="Frames of each shard that are labelled by hand.")] = 5,
-    recipe: Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")] = "fast",
-    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = "mobilenet_v2",
-    weights: Annotated[str, typer.Option(help="none, auto, IMAGENET1K_V1, a path or s3://…")] = "none",
+    recipe: RecipeOption = "fast",
+    backbone: BackboneOption = "mobilenet_v2",
+    weights: WeightsOption = "none",
     seed: Annotated[int, typer.Option(help="Another seed draws another world.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    workers: WorkersOption = None,
     store: Annotated[str | None, typer.Option(metavar="URL", help="Root of the store; DIR/store by default.")] = None,
     json: JsonOption = None,
 ) -> int:

@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli.output import JsonOption, StoreOption, failure, finish
+from cluster.cli.output import (
+    BackboneOption,
+    JsonOption,
+    RecipeOption,
+    StoreOption,
+    WeightsOption,
+    WorkersOption,
+    failure,
+    finish,
+)
 
 if TYPE_CHECKING:
     from training.learning.generation import FitPlan, FitReceipt
@@ -17,11 +26,11 @@ def fit(
     store: StoreOption,
     shards: Annotated[list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all labelled ones by default.")] = None,
     ontology: Annotated[str | None, typer.Option(help="Only this ontology; all that have annotations by default.")] = None,
-    recipe: Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")] = "quality",
-    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = "mobilenet_v2",
-    weights: Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")] = "auto",
+    recipe: RecipeOption = "quality",
+    backbone: BackboneOption = "mobilenet_v2",
+    weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    workers: WorkersOption = None,
     json: JsonOption = None,
 ) -> int:
     """Fit one micro-model per labelled shard, publish it and make it live.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli.output import Failure, JsonOption, StoreOption, failure, finish
+from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, failure, finish
 
 if TYPE_CHECKING:
     from training.learning.labelling import ClipReceipt
@@ -22,7 +22,7 @@ def label(
     ] = None,
     ontology: Annotated[str | None, typer.Option(help="Only this ontology; all with a live model by default.")] = None,
     frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file, and what a crash costs at most.")] = 64,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    workers: WorkersOption = None,
     json: JsonOption = None,
 ) -> int:
     """Label every frame with its shard's live micro-model; the labels land in the store as Parquet.

@@ -18,9 +18,13 @@ __all__ = [
     "EXIT_CODES",
     "INTERRUPTED",
     "SOME_FAILED",
+    "BackboneOption",
     "Failure",
     "JsonOption",
+    "RecipeOption",
     "StoreOption",
+    "WeightsOption",
+    "WorkersOption",
     "exit_code",
     "failure",
     "finish",
@@ -45,6 +49,10 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="MICROMODELS_STORE", metavar="URL", help="Root of the store: a directory or s3://…")
 ]
+RecipeOption = Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")]
+BackboneOption = Annotated[str, typer.Option(help="A torchvision classification network.")]
+WeightsOption = Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the whole result here, as JSON.")]
 
 

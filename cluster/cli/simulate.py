@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.output import JsonOption, failure, finish
+from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, WeightsOption, WorkersOption, failure, finish
 from training.errors import BadInput
 
 __all__ = ["simulate"]
@@ -19,11 +19,11 @@ def simulate(
     labels: Annotated[int, typer.Option(min=1, help="Frames the simulated annotator draws on first.")] = 5,
     only: Annotated[str | None, typer.Option(metavar="NAME,…", help="Only these shards.")] = None,
     task: Annotated[str | None, typer.Option(help="Only this task; every one the labels allow by default.")] = None,
-    recipe: Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")] = "quality",
-    backbone: Annotated[str, typer.Option(help="A torchvision classification network.")] = "mobilenet_v2",
-    weights: Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")] = "auto",
+    recipe: RecipeOption = "quality",
+    backbone: BackboneOption = "mobilenet_v2",
+    weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")] = None,
+    workers: WorkersOption = None,
     store: Annotated[str | None, typer.Option(metavar="URL", help="Keep everything here; a temporary store by default.")] = None,
     json: JsonOption = None,
 ) -> int:
