@@ -20,12 +20,16 @@ class Frame:
 
     image_HW3: uint8 RGB, 0..255, upright.
     window: where a tile lies in its scene, None for video and folders.
+    around_HW3: the tile with its surroundings, black beyond the scene; None where there are none.
+    origin_xy: where the tile's left top pixel lies in them. Labels are in pixels of the tile itself.
     """
 
     shard_id: str
     frame_index: int
     image_HW3: NDArray[np.uint8]
     window: Window | None = None
+    around_HW3: NDArray[np.uint8] | None = None
+    origin_xy: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         if self.image_HW3.ndim != 3 or self.image_HW3.shape[2] != 3 or self.image_HW3.dtype != np.uint8:
@@ -40,6 +44,17 @@ class Frame:
     @property
     def height(self) -> int:
         return int(self.image_HW3.shape[0])
+
+    @property
+    def seen_HW3(self) -> NDArray[np.uint8]:
+        """What a model looks at: the picture with its surroundings."""
+        return self.image_HW3 if self.around_HW3 is None else self.around_HW3
+
+    @property
+    def seen_xyxy(self) -> tuple[int, int, int, int]:
+        """Where `seen_HW3` lies, in pixels of the frame."""
+        (height, width), (x, y) = self.seen_HW3.shape[:2], self.origin_xy
+        return -x, -y, width - x, height - y
 
 
 class FrameSource(Protocol):

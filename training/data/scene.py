@@ -24,6 +24,9 @@ __all__ = ["SceneFrames", "probe_scene"]
 
 _ReadWindow = Callable[[Window], NDArray[np.uint8]]
 
+MIN_MARGIN = 32  # pixels that a tile sees of its neighbours on each side,
+MARGIN_SHARE = 8  # or this part of a large tile's side
+
 
 class SceneFrames:
     """The tiles of one scene, row by row; the file stays open until the source is left."""
@@ -55,8 +58,22 @@ class SceneFrames:
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
         for index in wanted:
             self._opened = self._opened or self._open()
-            window = self._grid.window(self.shard.first_frame + index)
-            yield Frame(shard_id=self.shard.shard_id, frame_index=index, image_HW3=self._opened(window), window=window)
+            yield self._tile(index, self._opened)
+
+    def _tile(self, index: int, read: _ReadWindow) -> Frame:
+        window = self._grid.window(self.shard.first_frame + index)
+        if self._grid.columns * self._grid.rows == 1:
+            return Frame(shard_id=self.shard.shard_id, frame_index=index, image_HW3=read(window), window=window)
+        margin = max(MIN_MARGIN, self._grid.tile // MARGIN_SHARE)
+        around_HW3 = _with_margin(read, window, self._grid, margin)
+        return Frame(
+            shard_id=self.shard.shard_id,
+            frame_index=index,
+            image_HW3=around_HW3[margin : margin + window.height, margin : margin + window.width].copy(),
+            window=window,
+            around_HW3=around_HW3,
+            origin_xy=(margin, margin),
+        )
 
     def _open(self) -> _ReadWindow:
         path, grid = self.shard.uri, self._grid
@@ -105,6 +122,16 @@ def probe_scene(
         content_hash=content_hash,
         scene=grid,
     )
+
+
+def _with_margin(read: _ReadWindow, window: Window, grid: SceneGrid, margin: int) -> NDArray[np.uint8]:
+    """(tile + 2 margin, tile + 2 margin, 3) with the window's left top at (margin, margin); black beyond the scene."""
+    side = grid.tile + 2 * margin
+    left, top = window.column - margin, window.row - margin
+    x1, y1, x2, y2 = max(0, left), max(0, top), min(grid.width, left + side), min(grid.height, top + side)
+    around_HW3 = np.zeros((side, side, 3), np.uint8)
+    around_HW3[y1 - top : y2 - top, x1 - left : x2 - left] = read(Window(column=x1, row=y1, width=x2 - x1, height=y2 - y1))
+    return around_HW3
 
 
 def _decoded(path: str) -> NDArray[np.uint8]:

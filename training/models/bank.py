@@ -44,7 +44,7 @@ class Bank:
             raise WrongShape(f"{len(frames)} frames with {len(model_of_frame)} model indices, needed one each")
         groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for position, (frame, index) in enumerate(zip(frames, model_of_frame, strict=True)):
-            groups[index, frame.height, frame.width].append(position)
+            groups[index, *frame.seen_HW3.shape[:2]].append(position)
         answers: dict[int, FrameLabels] = {}
         for (index, _, _), positions in groups.items():
             model = self.models[index]

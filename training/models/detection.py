@@ -155,6 +155,8 @@ class Detection:
         rows, columns = place.height // config.output_stride, place.width // config.output_stride
         heat = np.zeros((len(self.ontology.classes), rows, columns), np.float32)
         weight = np.ones_like(heat)
+        if not place.bounded:  # nobody said what lies around a tile
+            weight[:, ~place.inside(rows, columns)] = 0
         box = np.zeros((4, rows, columns), np.float32)
         box_weight = np.zeros((rows, columns), np.float32)
         frame_boxes, names, ambiguous = _boxes(frame)
@@ -192,7 +194,7 @@ class Detection:
         return tuple(
             Annotation(class_name=self.ontology.classes[name], bbox_xyxy=(x1, y1, x2, y2), score=score, provenance="model")
             for (x1, y1, x2, y2), score, name in found
-            if x2 > x1 and y2 > y1
+            if x2 > x1 and y2 > y1 and _centred(place, (x1 + x2) / 2, (y1 + y2) / 2)
         )
 
 
@@ -203,6 +205,11 @@ def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any]) -> Ten
     fewest, most = (torch.tensor(decoding[name], device=k_M.device)[k_M] for name in ("fewest", "most"))
     needed = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
     return scores_M >= needed
+
+
+def _centred(place: Placement, x: float, y: float) -> bool:
+    """An object belongs to the tile its centre is in."""
+    return 0 <= x < place.frame_width and 0 <= y < place.frame_height
 
 
 def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str], list[bool]]:

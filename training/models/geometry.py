@@ -51,6 +51,14 @@ class Placement:
         """The inverse of points_to_input."""
         return _apply(np.linalg.inv(self.matrix()), points_N2)
 
+    def inside(self, rows: int, columns: int) -> NDArray[np.bool_]:
+        """(rows, columns): whether the centre of each cell of a grid laid over the input shows the frame itself."""
+        y, x = np.mgrid[:rows, :columns] + 0.5
+        centres = np.stack([x.ravel() * self.width / columns, y.ravel() * self.height / rows], axis=1)
+        in_frame = self.points_to_frame(centres)
+        within = (in_frame >= 0) & (in_frame < [self.frame_width, self.frame_height])
+        return within.all(axis=1).reshape(rows, columns)
+
     def boxes_to_input(self, boxes_N4: Points) -> NDArray[np.float32]:
         """xyxy in frame pixels -> xyxy in input pixels, not clipped.
 

@@ -79,13 +79,13 @@ class Keypoints:
         config: NetworkConfig,
         decoding: Mapping[str, Any],
     ) -> dict[str, Tensor]:
-        """Detection's, and point (N, P, h, w) heat, offset (N, 2P, h, w) in box sides, offset_weight (N, P, h, w)."""
+        """Detection's; point (N, P, h, w) heat, point_weight (N, 1, h, w); offset (N, 2P, h, w) and its weight."""
         placed = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
         points = {name: torch.from_numpy(np.stack([picture[name] for picture in placed])) for name in placed[0]}
         return {**self._boxes.targets(labels, placements, config, decoding), **points}
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        points = focal_loss(outputs["point"], targets["point"], torch.ones_like(targets["point"]))
+        points = focal_loss(outputs["point"], targets["point"], targets["point_weight"])
         far = F.smooth_l1_loss(outputs["offset"], targets["offset"], reduction="none", beta=0.05)
         weight = targets["offset_weight"].repeat_interleave(2, dim=1)
         offset = (far * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1)
@@ -145,6 +145,7 @@ class Keypoints:
         heat = np.zeros((num_points, rows, columns), np.float32)
         offset = np.zeros((num_points, 2, rows, columns), np.float32)
         weight = np.zeros((num_points, rows, columns), np.float32)
+        decided = place.inside(rows, columns)[None] | place.bounded
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
         for annotation in frame.annotations:
             if annotation.bbox_xyxy is None or annotation.keypoints_xyv is None or annotation.ambiguous:
@@ -163,7 +164,12 @@ class Keypoints:
                     heat[p] = np.maximum(heat[p], bump)
                 offset[p, 0][near], offset[p, 1][near] = ((px - x) / side)[near], ((py - y) / side)[near]
                 weight[p][near] = 1
-        return {"point": heat, "offset": offset.reshape(2 * num_points, rows, columns), "offset_weight": weight}
+        return {
+            "point": heat,
+            "point_weight": decided.astype(np.float32),
+            "offset": offset.reshape(2 * num_points, rows, columns),
+            "offset_weight": weight,
+        }
 
     def _placed_points(self, annotation: Annotation, place: Placement, config: NetworkConfig) -> NDArray[np.float32]:
         """(P, 3): x, y in cells and v, left and right names swapped in a mirrored view."""

@@ -77,7 +77,8 @@ class Segmentation:
         for frame, place in zip(labels, placements, strict=True):
             class_map = self._class_map(frame, (place.frame_height, place.frame_width), unsaid)
             shifted = torch.from_numpy(class_map[None] - IGNORE)  # warp fills with 0, which now means IGNORE
-            maps.append(warp(shifted, place, mode="nearest")[0, 0].round().long() + IGNORE)
+            whole = (0, 0, place.frame_width, place.frame_height)
+            maps.append(warp(shifted, whole, place, mode="nearest")[0, 0].round().long() + IGNORE)
         return {"mask": torch.stack(maps)}
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
@@ -141,7 +142,10 @@ class Segmentation:
         """Probabilities are brought to the frame's own size before the best class is taken, so that edges are smooth."""
         size = (place.height, place.width)
         logits = F.interpolate(logits_Khw[None].float(), size=size, mode="bilinear", align_corners=False)
-        covered = logits[..., : round(place.frame_height * place.scale_y), : round(place.frame_width * place.scale_x)]
+        top, left = round(place.shift_y), round(place.shift_x)
+        bottom = round(place.shift_y + place.frame_height * place.scale_y)
+        right = round(place.shift_x + place.frame_width * place.scale_x)
+        covered = logits[..., top:bottom, left:right]
         frame_hw = (place.frame_height, place.frame_width)
         p_KHW = F.interpolate(covered, size=frame_hw, mode="bilinear", align_corners=False)[0].softmax(0)
         if not decoding["background"]:

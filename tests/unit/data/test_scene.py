@@ -157,7 +157,7 @@ def test_only_the_windows_asked_for_are_read(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(geotiff.GeoTiff, "read", noted)
     list(open_frames(shard).read([5]))
-    assert read == [Window(column=32, row=32, width=32, height=32)]
+    assert read == [Window(column=0, row=0, width=96, height=70)], "the tile and its surroundings"
 
 
 _READ_ALL = """
@@ -194,3 +194,21 @@ def test_memory_does_not_grow_with_the_size_of_the_scene(tmp_path: Path) -> None
         done = subprocess.run([sys.executable, "-c", _READ_ALL, str(path)], check=True, capture_output=True, text=True)
         peaks_kib.append(int(done.stdout))
     assert peaks_kib[1] - peaks_kib[0] < 100_000
+
+
+def test_a_tile_sees_its_neighbours_and_black_beyond_the_scene(write_picture: Any) -> None:
+    shard = probe(write_picture("scene.png", _PICTURE_HW3), tile=64, stride=64)
+    first, last = open_frames(shard).read([0, 3])
+    assert first.seen_HW3.shape == last.seen_HW3.shape == (128, 128, 3)
+    assert last.image_HW3.shape == (6, 36, 3)
+    assert last.seen_xyxy == (-32, -32, 96, 96)
+    np.testing.assert_array_equal(first.seen_HW3[32:102, 32:128], _PICTURE_HW3[:70, :96])
+    np.testing.assert_array_equal(last.seen_HW3[:38, :68], _PICTURE_HW3[32:70, 32:100])
+    assert not first.seen_HW3[:32].any()
+    assert not last.seen_HW3[38:].any()
+
+
+def test_a_scene_of_one_tile_has_no_surroundings(write_picture: Any) -> None:
+    (only,) = open_frames(probe(write_picture("scene.png", _PICTURE_HW3), tile=128)).read()
+    assert only.around_HW3 is None
+    assert only.seen_xyxy == (0, 0, 100, 70)

@@ -31,7 +31,7 @@ def test_a_box_lands_on_the_pixels_it_was_drawn_around(mirror: bool, turn: float
         mirror=mirror,
         turn=turn,
     )
-    seen = view([image], [place])[0, 0].numpy() > 0.5
+    seen = view([image], [(0, 0, 100, 60)], [place])[0, 0].numpy() > 0.5
     rows, columns = np.nonzero(seen)
     found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     (x1, y1, x2, y2) = place.boxes_to_input(np.array([[10, 20, 30, 40]], np.float32))[0]

@@ -69,6 +69,22 @@ def test_a_tiles_object_may_reach_into_the_neighbour_and_a_frames_may_not() -> N
     assert task.decode(outputs, [PLACE], CONFIG, EASY)[0][0].bbox_xyxy[0] == 0
 
 
+def test_what_lies_around_a_tile_is_neither_learned_nor_answered() -> None:
+    task = Detection(ONTOLOGY)
+    tile = Placement(
+        frame_width=64, frame_height=32, width=128, height=64, scale_x=1, scale_y=1, shift_x=32, shift_y=16, bounded=False
+    )
+    inside, outside = box(-4, 4, 20, 28), box(-30, 4, -6, 28)
+    targets = task.targets([frame(inside)], [tile], CONFIG, EASY)
+    seen = targets["heat_weight"][0, 0]
+    assert seen[2:6, 4:12].min() == 1, "the tile itself"
+    assert seen.sum() == 4 * 8, "nobody said what lies around it"
+    whole = PLACE.boxes_to_frame(tile.boxes_to_input(np.array([a.bbox_xyxy for a in (inside, outside)], np.float32)))
+    outputs = answers(task.targets([frame(*(box(*corners) for corners in whole.tolist()))], [PLACE], CONFIG, EASY))
+    (found,) = task.decode(outputs, [tile], CONFIG, EASY)[0]
+    np.testing.assert_allclose(found.bbox_xyxy, inside.bbox_xyxy, atol=1e-3)
+
+
 def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     task = Detection(ONTOLOGY)
     one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
