@@ -15,6 +15,8 @@ from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.errors import FitDiverged, MicroModelError, NothingToLearn, WrongShape
 from training.learning.augment import crop_size, random_placement, relight
+from training.learning.batches import Batches
+from training.learning.norms import batch_norms, hold_norms, settle_norms
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
 from training.models.backbones import Backbone, starting_trunk
@@ -97,11 +99,11 @@ def _fit_one(
     optimiser, schedule = _optimiser(network, recipe, pretrained)
     decoding = task.learned_limits(labelled.labels, (labelled.frames[0].height, labelled.frames[0].width))
     views = _Views(labelled, task, network.config, decoding, recipe, random)
+    _set_training(network, views, pretrained, recipe)
+    batches = Batches(network, views.draw, cached_views=recipe.cached_views, batch_size=recipe.batch_size, random=random)
     for step in range(1, recipe.steps + 1):
-        _set_training(network, pretrained)
-        x_NCHW, targets = views.draw()
-        losses_N = task.loss(network(x_NCHW.to(device)), {name: target.to(device) for name, target in targets.items()})
-        loss = losses_N.mean()
+        maps, targets = batches.next()
+        loss = task.loss(network.answer(maps), targets).mean()
         if not torch.isfinite(loss):
             raise FitDiverged(f"{labelled.shard_id}: loss {loss.item()} at step {step} of {recipe.steps}, needed a finite number")
         optimiser.zero_grad(set_to_none=True)
@@ -141,20 +143,18 @@ def _freeze(network: DenseNetwork, recipe: Recipe) -> None:
         return
     network.trunk.requires_grad_(False)
     if recipe.parameters == "film":
-        for norm in _batch_norms(network.trunk):
+        for norm in batch_norms(network.trunk):
             norm.requires_grad_(True)
 
 
-def _set_training(network: DenseNetwork, pretrained: bool) -> None:
-    """Pre-trained batch norms keep their statistics: six pictures of one video are no sample of the world."""
+def _set_training(network: DenseNetwork, views: "_Views", pretrained: bool, recipe: Recipe) -> None:
+    """Norms learn their statistics only where the trunk starts from nothing and learns."""
     network.train()
-    if pretrained:
-        for norm in _batch_norms(network.trunk):
-            norm.eval()
-
-
-def _batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
-    return [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
+    frozen = recipe.parameters == "head"
+    if frozen and not pretrained:
+        settle_norms(network, views.draw()[0].to(network.mean.device))
+    if frozen or pretrained:
+        hold_norms(network.trunk)
 
 
 def _optimiser(
@@ -213,7 +213,8 @@ class _Views:
             )
             for i in chosen
         ]
-        x_NCHW = relight(view([self._images[i] for i in chosen], placements), self._recipe, self._random)
+        extents = [self._labelled.frames[i].seen_xyxy for i in chosen]
+        x_NCHW = relight(view([self._images[i] for i in chosen], extents, placements), self._recipe, self._random)
         return x_NCHW, self._task.targets([self._labelled.labels[i] for i in chosen], placements, self._config, self._decoding)
 
     def _next(self) -> int:

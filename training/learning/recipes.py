@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from training.errors import BadRecipe
 
-__all__ = ["RECIPES", "Recipe", "fast", "quality", "recipe", "smoke"]
+__all__ = ["RECIPES", "Recipe", "fast", "film", "head", "quality", "recipe", "smoke"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Recipe:
     parameters: which of them belong to the micro-model: 'head' (all but the trunk), 'film' (norms and head),
         'full' (the whole network).
     steps, batch_size: optimiser steps and augmented pictures in each.
+    cached_views: augmented pictures whose feature maps are computed once, for 'head'; 0 draws new ones at every step.
     peak_lr, trunk_lr_ratio: of the one-cycle schedule (Smith & Topin, 2017); a pre-trained trunk learns slower by the ratio.
     object_pixels: the resolution policy enlarges frames until the smaller objects have sides of about this many pixels.
     min_long_side, max_long_side: bounds of that policy, input pixels.
@@ -29,6 +30,7 @@ class Recipe:
     parameters: Literal["head", "film", "full"] = "full"
     steps: int = 160
     batch_size: int = 6
+    cached_views: int = 0
     peak_lr: float = 3e-3
     trunk_lr_ratio: float = 0.3
     weight_decay: float = 1e-2
@@ -47,6 +49,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size, self.report_every) < 1 or self.zoom < 1 or self.min_long_side > self.max_long_side:
             raise BadRecipe(f"recipe {self.name}: {self}")
+        if self.cached_views and (self.parameters != "head" or self.cached_views < self.batch_size):
+            raise BadRecipe(
+                f"recipe {self.name}: {self.cached_views} cached views of parameters {self.parameters!r}, needed none, "
+                f"or at least batch_size ({self.batch_size}) of 'head': only a trunk that does not change has maps to keep"
+            )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,12 +80,22 @@ def fast() -> Recipe:
     return Recipe(name="fast", steps=80, batch_size=6, min_long_side=224, crop_pixels=40_000)
 
 
+def film() -> Recipe:
+    """Only the norms of the trunk and the head: a small model of what is known already."""
+    return Recipe(name="film", parameters="film", steps=100, trunk_lr_ratio=1.0)
+
+
+def head() -> Recipe:
+    """Only the head, on feature maps that are computed once: seconds where the others take minutes."""
+    return Recipe(name="head", parameters="head", cached_views=36, steps=160)
+
+
 def smoke() -> Recipe:
     """A few seconds, to see that everything runs."""
     return Recipe(name="smoke", steps=12, batch_size=4, neck_channels=16, min_long_side=96, max_long_side=128, crop_pixels=10_000)
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {function.__name__: function for function in (quality, fast, smoke)}
+RECIPES: dict[str, Callable[[], Recipe]] = {function.__name__: function for function in (quality, fast, film, head, smoke)}
 
 
 def recipe(name: str) -> Recipe:

@@ -65,7 +65,16 @@ class DenseNetwork(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
         """x_NCHW: RGB in 0..1, H and W multiples of 32. Returns branch name -> (N, channels, h, w)."""
-        fused_NChw = self._fuse(self.trunk((x_NCHW - self.mean) / self.std))
+        return self.answer(self.features(x_NCHW))
+
+    def features(self, x_NCHW: Tensor) -> list[Tensor]:
+        """The trunk's maps, one per tapped stride: (N, channels, H / stride, W / stride)."""
+        maps: list[Tensor] = self.trunk((x_NCHW - self.mean) / self.std)
+        return maps
+
+    def answer(self, maps: list[Tensor]) -> dict[str, Tensor]:
+        """What the head says about the trunk's maps: branch name -> (N, channels, h, w)."""
+        fused_NChw = self._fuse(maps)
         if self.config.coordinates:
             fused_NChw = torch.cat([fused_NChw, _coordinates(fused_NChw)], dim=1)
         neck_NChw = self.smooth(fused_NChw)

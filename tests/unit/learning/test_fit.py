@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from torch import Tensor, nn
 
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
-from training.errors import BadBackbone, NothingToLearn, WrongShape
+from training.errors import BadBackbone, BadRecipe, NothingToLearn, WrongShape
+from training.learning.batches import Batches
 from training.learning.fit import fit_bank
 from training.learning.recipes import smoke
-from training.models.backbones import Backbone
+from training.models.backbones import Backbone, empty_trunk
 from training.models.bank import Bank
 from training.models.detection import Detection
 from training.models.matching import match_boxes
 from training.models.micro_model import MicroModel
+from training.models.network import DenseNetwork, NetworkConfig
 
 TINY = replace(smoke(), steps=2, batch_size=2, report_every=1)
 
@@ -66,6 +69,53 @@ def test_only_the_parameters_a_recipe_names_leave_their_start(
         if stage != "0" and not torch.equal(tensor, start[f"layer{stage}.{rest}"]):
             changed.add("norm" if "bn" in rest or "downsample.1" in rest else "convolution")
     assert changed == moved
+
+
+def test_a_head_on_kept_maps_finds_what_it_was_fitted_to(squares: Any) -> None:
+    kept = replace(smoke(), name="kept", parameters="head", cached_views=12, steps=150, neck_channels=24, mirror=0.0)
+    model = squares.fit(kept)
+    found = [
+        match_boxes(truth.annotations, predict(model, frame).annotations, min_iou=0.5).pairs
+        for frame, truth in map(squares.frame, range(5))
+    ]
+    assert sum(map(len, found)) >= 4
+
+
+def test_kept_maps_are_those_of_the_first_views_and_are_computed_once() -> None:
+    torch.manual_seed(0)
+    network = DenseNetwork(
+        empty_trunk("resnet18"),
+        NetworkConfig(backbone="resnet18", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 1}),
+    ).eval()
+    drawn: list[Tensor] = []
+
+    def draw() -> tuple[Tensor, dict[str, Tensor]]:
+        drawn.append(torch.rand(2, 3, 64, 64))
+        return drawn[-1], {"mean": drawn[-1].mean(dim=(1, 2, 3))}
+
+    batches = Batches(network, draw, cached_views=3, batch_size=2, random=np.random.default_rng(0))
+    seen = {}
+    for _ in range(20):
+        maps, targets = batches.next()
+        seen.update({float(mean): [x[n] for x in maps] for n, mean in enumerate(targets["mean"])})
+    assert len(drawn) == 2, "4 views drawn by twos, the fourth left out"
+    assert len(seen) == 3
+    for x_3HW in torch.cat(drawn)[:3]:
+        for kept, live in zip(seen[float(x_3HW.mean())], network.features(x_3HW[None]), strict=True):
+            torch.testing.assert_close(kept, live[0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_frozen_trunk_that_starts_from_nothing_takes_the_statistics_of_the_shard(squares: Any) -> None:
+    model = squares.fit(replace(TINY, parameters="head"))
+    norms = [module for module in model.network.trunk.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(not torch.equal(norm.running_var, torch.ones_like(norm.running_var)) for norm in norms)
+    assert all(norm.momentum == 0.1 for norm in norms)
+
+
+@pytest.mark.parametrize(("parameters", "views"), [("full", 8), ("film", 8), ("head", 1)])
+def test_only_a_head_can_be_fitted_to_kept_maps_and_needs_a_batch_of_them(parameters: str, views: int) -> None:
+    with pytest.raises(BadRecipe, match=f"{views} cached views of parameters '{parameters}'"):
+        replace(TINY, parameters=parameters, cached_views=views)
 
 
 def test_one_diverging_shard_stops_no_other(squares: Any, monkeypatch: pytest.MonkeyPatch) -> None:
