@@ -20,6 +20,7 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import BOX_SECONDS, Actions
+from training.models.coco_metrics import measure_boxes
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
@@ -117,7 +118,7 @@ class Detection:
     def measure(
         self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
     ) -> dict[str, float]:
-        """precision and recall at IoU 0.5, tight_recall at IoU 0.7, mean_iou over the objects found at 0.5."""
+        """precision and recall at IoU 0.5, tight_recall at IoU 0.7, mean_iou over the objects found at 0.5; ap and ap50."""
         found = tight = said = there = 0
         ious: list[float] = []
         for true, machine in zip(truth, predicted, strict=True):
@@ -132,6 +133,7 @@ class Detection:
             "recall": found / there if there else 1.0,
             "tight_recall": tight / there if there else 1.0,
             "mean_iou": float(np.mean(ious)) if ious else 0.0,
+            **measure_boxes(truth, predicted),
         }
 
     def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:

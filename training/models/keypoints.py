@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import Actions, keypoint_seconds
+from training.models.coco_metrics import measure_points
 from training.models.detection import FOUND_IOU, Detection, focal_loss
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
@@ -111,7 +112,7 @@ class Keypoints:
     def measure(
         self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
     ) -> dict[str, float]:
-        """Detection's measures; pck over all labelled points (those of missed objects are wrong); rmse_px of found objects."""
+        """Detection's; pck of all labelled points (those of missed objects are wrong); rmse_px, oks of found objects; ap_oks."""
         right: list[bool] = []
         squared: list[float] = []
         for true, said in zip(truth, predicted, strict=True):
@@ -126,6 +127,7 @@ class Keypoints:
             **self._boxes.measure(truth, predicted, frame_hw),
             "pck": float(np.mean(right)) if right else 1.0,
             "rmse_px": float(np.sqrt(np.mean(squared))) if squared else 0.0,
+            **measure_points(truth, predicted, self.ontology.keypoints),
         }
 
     def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:

@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 
 from training.data.annotations import Annotation
 
-__all__ = ["Match", "boxes_of", "match_boxes"]
+__all__ = ["Match", "boxes_of", "match_boxes", "sureness"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,11 @@ def boxes_of(annotations: Sequence[Annotation]) -> NDArray[np.float32]:
     return np.array([a.bbox_xyxy for a in annotations if a.bbox_xyxy is not None], np.float32).reshape(-1, 4)
 
 
+def sureness(annotation: Annotation) -> float:
+    """The score; 1 for what has none, because a person or interpolation said it."""
+    return 1.0 if annotation.score is None else annotation.score
+
+
 def match_boxes(
     truth: Sequence[Annotation], predicted: Sequence[Annotation], *, min_iou: float, same_class: bool = True
 ) -> Match:
@@ -44,7 +49,7 @@ def match_boxes(
     free = [not annotation.ambiguous for annotation in truth]
     pairs: list[tuple[int, int, float]] = []
     spurious: list[int] = []
-    for p in sorted(range(len(predicted)), key=lambda p: -(predicted[p].score or 1.0)):
+    for p in sorted(range(len(predicted)), key=lambda p: -sureness(predicted[p])):
         candidates = [t for t in range(len(truth)) if free[t] and iou_TP[t, p] >= min_iou]
         if candidates:
             best = max(candidates, key=lambda t: float(iou_TP[t, p]))

@@ -90,6 +90,7 @@ def test_pck_and_rmse_of_a_case_computed_by_hand() -> None:
     missed = Keypoints(ONTOLOGY).measure([frame(true, mouse(100))], [frame(said)], HW)
     assert missed["pck"] == pytest.approx(2 / 6), "the points of a missed object are wrong"
     assert missed["recall"] == 0.5
+    assert missed["oks"] == measured["oks"] == pytest.approx(np.exp(-np.array([9, 16, 144]) / 5.088).mean())
 
 
 def test_a_right_box_with_a_wrong_point_is_adjusted() -> None:
