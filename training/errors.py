@@ -13,6 +13,8 @@ __all__ = [
     "BadRequest",
     "BadShardId",
     "BadVideo",
+    "ConflictingAction",
+    "CorruptLedger",
     "CorruptModel",
     "DuplicateShard",
     "EmptyRequest",
@@ -128,6 +130,14 @@ class StoreFull(MicroModelError):
 
 class AlreadyExists(MicroModelError):
     """An exclusive create found the key taken; somebody else committed first."""
+
+
+class ConflictingAction(BadInput):
+    """The ledger already has another action under the same event id; nothing of the batch was recorded."""
+
+
+class CorruptLedger(MicroModelError):
+    """Batches of the ledger that are missing, cut off or not what was written; names the object."""
 
 
 class BadRequest(BadInput):

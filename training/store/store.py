@@ -23,6 +23,7 @@ from training.errors import (
     UnknownShard,
 )
 from training.store.documents import from_json_bytes, to_json_bytes
+from training.store.ledger import Ledger
 from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
@@ -38,7 +39,7 @@ _PART = ".parquet"
 
 
 class Store:
-    """A store that was opened or created; holds no connection and no cache.
+    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen.
 
     url: absolute path or URL of the root.
     """
@@ -48,6 +49,7 @@ class Store:
         self.url = objects.url
         self.registry = Registry(objects)
         self.predictions = Predictions(objects)
+        self.ledger = Ledger(objects)
 
     @classmethod
     def create(cls, url: str) -> "Store":
