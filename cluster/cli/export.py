@@ -102,30 +102,59 @@ def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str |
 
 
 class _Reading:
-    """Reads one part after the other, so that memory does not grow with the store, and notes what it read."""
+    """Hands out one part after the other and notes what was read of each."""
 
     def __init__(self, store: "Store", parts: list[_Part]) -> None:
         self._store, self._parts = store, parts
-        self.written: list[dict[str, Any]] = []
-        self.failures: list[Failure] = []
+        self._read: list[_Labels] = []
 
     def read(self) -> "Iterator[Part]":
         from training.data.formats.records import Part
 
-        self.written.clear()  # a format is checked first and written then: only the last reading counts
-        self.failures.clear()
+        self._read.clear()  # a format is checked first and written then: only the last reading counts
         for part in self._parts:
-            labels, errors = self._labels(part)
-            if errors:
-                first = min(errors)
-                self.failures.append(
-                    failure(part.shard_id, f"{len(errors)} frames have no labels; frame {first}: {errors[first]}")
-                )
-            objects = sum(len(frame.annotations) for frame in labels)
-            self.written.append({"shard_id": part.shard_id, "ontology": part.ontology, "frames": len(labels), "objects": objects})
+            labels = _Labels(self._store, part)
+            self._read.append(labels)
             yield Part(self._store.shard(part.shard_id), self._store.ontology(part.ontology), labels)
 
-    def _labels(self, part: _Part) -> "tuple[list[FrameLabels], dict[int, str]]":
-        if part.generation is None:
-            return self._store.labels(part.shard_id, part.ontology), {}
-        return self._store.predictions.read(part.shard_id, part.ontology, part.generation)
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        return [
+            {"shard_id": one.part.shard_id, "ontology": one.part.ontology, "frames": one.frames, "objects": one.objects}
+            for one in self._read
+        ]
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [
+            failure(one.part.shard_id, f"{one.errors} frames have no labels; frame {one.first_error}")
+            for one in self._read
+            if one.errors
+        ]
+
+
+class _Labels:
+    """The labels of one part, read again whenever they are gone through and never held as a whole."""
+
+    def __init__(self, store: "Store", part: _Part) -> None:
+        self._store, self.part = store, part
+        self.frames = self.objects = self.errors = 0
+        self.first_error = ""
+
+    def __iter__(self) -> "Iterator[FrameLabels]":
+        self.frames = self.objects = self.errors = 0
+        for labels, errors in self._clips():
+            if errors and not self.errors:
+                first = min(errors)
+                self.first_error = f"{first}: {errors[first]}"
+            self.errors += len(errors)
+            for frame in labels:
+                self.frames += 1
+                self.objects += len(frame.annotations)
+                yield frame
+
+    def _clips(self) -> "Iterator[tuple[list[FrameLabels], dict[int, str]]]":
+        shard_id, ontology, generation = self.part
+        if generation is None:
+            return iter([(self._store.labels(shard_id, ontology), {})])
+        return self._store.predictions.clips(shard_id, ontology, generation)

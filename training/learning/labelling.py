@@ -70,7 +70,9 @@ class ClipReceipt:
 def plan_clips(
     store: Store, shard_ids: Sequence[str] | None, ontology: str | None, *, frames_per_clip: int = FRAMES_PER_CLIP
 ) -> ClipPlan:
-    """Every clip of the shards asked for that their live generations have not labelled yet.
+    """Clips of all frames of the shards asked for that their live generations have not labelled yet.
+
+    A frame is labelled once, however long earlier clips were: only the stretches between them are cut into new ones.
 
     Args:
         shard_ids: None for every shard that has a live micro-model.
@@ -88,12 +90,10 @@ def plan_clips(
     clips: list[Clip] = []
     skipped = 0
     for card in cards:
-        done = set(store.predictions.done(card.shard_id, card.ontology, card.generation))
-        for clip in _clips(card, store.shard(card.shard_id).num_frames, frames_per_clip):
-            if (clip.start, clip.stop) in done:
-                skipped += 1
-            else:
-                clips.append(clip)
+        done = store.predictions.done(card.shard_id, card.ontology, card.generation)
+        skipped += len(done)
+        for start, stop in _missing(done, store.shard(card.shard_id).num_frames):
+            clips.extend(_clips(card, start, stop, frames_per_clip))
     return ClipPlan(clips=clips, skipped=skipped, failures=failures)
 
 
@@ -158,14 +158,21 @@ class Labeller:
             yield batch
 
 
-def _clips(card: Card, num_frames: int, frames_per_clip: int) -> list[Clip]:
-    return [
-        Clip(
+def _missing(done: Sequence[tuple[int, int]], num_frames: int) -> Iterator[tuple[int, int]]:
+    """The stretches (start, stop) of 0..num_frames that no clip of `done` covers; `done` is in order and may overlap."""
+    reached = 0
+    for start, stop in [*done, (num_frames, num_frames)]:
+        if reached < start:
+            yield reached, start
+        reached = max(reached, stop)
+
+
+def _clips(card: Card, start: int, stop: int, frames_per_clip: int) -> Iterator[Clip]:
+    for first in range(start, stop, frames_per_clip):
+        yield Clip(
             shard_id=card.shard_id,
             ontology=card.ontology,
             generation=card.generation,
-            start=start,
-            stop=min(start + frames_per_clip, num_frames),
+            start=first,
+            stop=min(first + frames_per_clip, stop),
         )
-        for start in range(0, num_frames, frames_per_clip)
-    ]

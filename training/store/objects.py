@@ -1,7 +1,8 @@
 """The few operations every store is made of, on a local directory or behind a URL."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -74,8 +75,14 @@ def open_objects(url: str) -> ObjectStore:
 
 
 def read_each(objects: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:
-    """Read many small objects, several at a time, in the order given."""
+    """Read many small objects in the order given, several at a time and never more than those ahead of who asks."""
     if not keys:
         return
+    waiting: deque[Future[bytes]] = deque()
     with ThreadPoolExecutor(min(_NUM_READERS, len(keys))) as readers:
-        yield from readers.map(objects.read, keys)
+        for key in keys:
+            waiting.append(readers.submit(objects.read, key))
+            if len(waiting) == _NUM_READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,18 +59,32 @@ class Predictions:
 
     def read(self, shard_id: str, ontology: str, generation: int) -> tuple[list[FrameLabels], dict[int, str]]:
         """All labels by frame, and the frames that could not be read with the reason."""
+        labels: list[FrameLabels] = []
+        errors: dict[int, str] = {}
+        for some, failed in self.clips(shard_id, ontology, generation):
+            labels.extend(some)
+            errors.update(failed)
+        return labels, errors
+
+    def clips(self, shard_id: str, ontology: str, generation: int) -> Iterator[tuple[list[FrameLabels], dict[int, str]]]:
+        """What `read` returns, a clip at a time in the order of frames: memory does not grow with the shard.
+
+        Clips that overlap come as one; a frame that several of them have is that of the last that could read it.
+        """
+        parts = self._parts(shard_id, ontology, generation)
         labels: dict[int, FrameLabels] = {}
         errors: dict[int, str] = {}
-        keys = [key for _, key in self._parts(shard_id, ontology, generation)]
-        for data in read_each(self._objects, keys):
-            table = pq.read_table(io.BytesIO(data), schema=PREDICTION_SCHEMA)
-            failed = pc.equal(table["level"], "error")
-            for row in table.filter(failed).to_pylist():
-                errors[row["frame_index"]] = row["error"]
-            labels.update((frame.frame_index, frame) for frame in labels_from_table(table.filter(pc.invert(failed))))
-        return [labels[index] for index in sorted(labels)], {
-            index: errors[index] for index in sorted(errors) if index not in labels
-        }
+        end = 0
+        for ((start, stop), _), data in zip(parts, read_each(self._objects, [key for _, key in parts]), strict=True):
+            if start >= end and (labels or errors):
+                yield _by_frame(labels, errors)
+                labels, errors = {}, {}
+            end = max(end, stop)
+            some, failed = _read(data)
+            labels.update((frame.frame_index, frame) for frame in some)
+            errors.update(failed)
+        if labels or errors:
+            yield _by_frame(labels, errors)
 
     def _parts(self, shard_id: str, ontology: str, generation: int) -> list[tuple[tuple[int, int], str]]:
         folder = _folder(shard_id, ontology, generation)
@@ -92,6 +106,18 @@ def _table(shard_id: str, labels: Sequence[FrameLabels], errors: Mapping[int, st
         for index, reason in sorted(errors.items())
     ]
     return pa.concat_tables([said, pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)]).sort_by("frame_index")
+
+
+def _read(data: bytes) -> tuple[list[FrameLabels], dict[int, str]]:
+    table = pq.read_table(io.BytesIO(data), schema=PREDICTION_SCHEMA)
+    failed = pc.equal(table["level"], "error")
+    errors = {row["frame_index"]: row["error"] for row in table.filter(failed).to_pylist()}
+    return labels_from_table(table.filter(pc.invert(failed))), errors
+
+
+def _by_frame(labels: Mapping[int, FrameLabels], errors: Mapping[int, str]) -> tuple[list[FrameLabels], dict[int, str]]:
+    unread = {index: errors[index] for index in sorted(errors) if index not in labels}
+    return [labels[index] for index in sorted(labels)], unread
 
 
 def _check_clip(shard_id: str, start: int, stop: int, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> None:

@@ -134,6 +134,26 @@ def test_every_frame_is_labelled_exactly_once_and_a_second_run_has_nothing_to_do
     assert (again.clips, again.skipped) == ([], 4)
 
 
+@pytest.mark.parametrize(("first", "second"), [(4, 3), (2, 5), (4, 1)])
+def test_clips_of_another_length_label_only_the_frames_that_are_missing(store: Store, first: int, second: int) -> None:
+    fit_all(store)
+    labeller = Labeller(store)
+    before = plan_clips(store, ["a"], None, frames_per_clip=first).clips[1]
+    labeller.label(before)
+    plan = plan_clips(store, ["a"], None, frames_per_clip=second)
+    assert plan.skipped == 1
+    for clip in plan.clips:
+        assert clip.stop - clip.start <= second
+        assert clip.stop <= before.start or clip.start >= before.stop
+        labeller.label(clip)
+    done = store.predictions.done("a", "squares", 1)
+    assert [index for start, stop in done for index in range(start, stop)] == list(range(6)), "each frame in one file"
+    labels, errors = store.predictions.read("a", "squares", 1)
+    assert [frame.frame_index for frame in labels] == list(range(6))
+    assert errors == {}
+    assert plan_clips(store, ["a"], None, frames_per_clip=first).clips == []
+
+
 def test_frames_that_cannot_be_read_are_rows_that_say_why(store: Store) -> None:
     fit_all(store)
     (Path(store.shard("a").uri) / "3.png").write_bytes(b"broken")

@@ -70,6 +70,15 @@ def test_many_objects_are_read_in_the_order_given(objects: ObjectStore) -> None:
     assert list(read_each(objects, [])) == []
 
 
+def test_reading_many_objects_runs_only_a_little_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, read = LocalObjects(tmp_path), list[str]()
+    monkeypatch.setattr(objects, "read", lambda key: read.append(key) or key.encode())
+    found = read_each(objects, [f"{number:03d}" for number in range(400)])
+    assert [next(found) for _ in range(3)] == [b"000", b"001", b"002"]
+    assert len(read) < 40
+    assert len(list(found)) == 397
+
+
 def test_of_many_threads_exactly_one_creates(tmp_path: Path) -> None:
     objects = LocalObjects(tmp_path)
     won: list[int] = []

@@ -44,6 +44,18 @@ def test_a_clip_read_at_last_replaces_its_errors(store: Store) -> None:
     assert store.predictions.read(*CLIP) == ([said(0), said(1)], {})
 
 
+def test_clips_come_one_at_a_time_and_those_that_overlap_as_one(store: Store) -> None:
+    store.predictions.write(*CLIP, 0, 4, [said(0), said(1), said(2)], {3: "truncated"})
+    store.predictions.write(*CLIP, 2, 6, [said(2, 0.75), said(3), said(5)], {4: "truncated"})
+    store.predictions.write(*CLIP, 6, 7, [], {6: "gone"})
+    store.predictions.write(*CLIP, 8, 9, [empty(8)])
+    assert list(store.predictions.clips(*CLIP)) == [
+        ([said(0), said(1), said(2, 0.75), said(3), said(5)], {4: "truncated"}),
+        ([], {6: "gone"}),
+        ([empty(8)], {}),
+    ]
+
+
 def test_the_files_are_plain_parquet_that_others_read(store: Store) -> None:
     store.predictions.write("2024", "detection.dog", 1, 0, 3, [said(0, shard_id="2024"), said(1, shard_id="2024")], {2: "gone"})
     rows = pq.read_table(Path(store.url) / "predictions" / "detection.dog", partitioning=None).to_pylist()

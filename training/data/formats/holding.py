@@ -1,6 +1,6 @@
 """What labels need of a format, found out before anything is written."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from training.data.rle import decode, mask_box
 from training.data.shards import Shard
 from training.errors import BadInput
 
-__all__ = ["FEATURES", "LEAVABLE", "check_holds", "without"]
+__all__ = ["FEATURES", "LEAVABLE", "Without", "check_holds"]
 
 # What labels can have, in the words of the messages.
 FEATURES = (
@@ -50,20 +50,22 @@ def check_holds(name: str, holds: Set[str], part: Part) -> None:
                 _refuse(name, what, f"{shard.shard_id} frame {frame.frame_index}", holds)
 
 
-def without(frame: FrameLabels, left_out: Set[str]) -> FrameLabels:
-    """The frame's labels without what the user wants to leave out (of LEAVABLE)."""
-    if not left_out:
-        return frame
-    annotations = tuple(
-        replace(
+class Without:
+    """Labels without what the user wants to leave out (of LEAVABLE), frame by frame."""
+
+    def __init__(self, labels: Iterable[FrameLabels], left_out: Set[str]) -> None:
+        self._labels, self._left_out = labels, left_out
+
+    def __iter__(self) -> Iterator[FrameLabels]:
+        return (replace(frame, annotations=tuple(map(self._reduced, frame.annotations))) for frame in self._labels)
+
+    def _reduced(self, annotation: Annotation) -> Annotation:
+        return replace(
             annotation,
-            track_id=None if "tracks" in left_out else annotation.track_id,
-            score=None if "scores" in left_out else annotation.score,
-            ambiguous=annotation.ambiguous and "ambiguous" not in left_out,
+            track_id=None if "tracks" in self._left_out else annotation.track_id,
+            score=None if "scores" in self._left_out else annotation.score,
+            ambiguous=annotation.ambiguous and "ambiguous" not in self._left_out,
         )
-        for annotation in frame.annotations
-    )
-    return replace(frame, annotations=annotations)
 
 
 def _needs(frame: FrameLabels, shard: Shard, holds: Set[str]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What readers and writers of formats hand to one another."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +20,11 @@ Box = tuple[float, float, float, float]
 
 
 class Part(NamedTuple):
-    """The labels of one shard, to be written: by frame, each frame once."""
+    """The labels of one shard, to be written: by frame, each frame once; may be gone through several times."""
 
     shard: Shard
     ontology: Ontology
-    labels: Sequence[FrameLabels]
+    labels: Iterable[FrameLabels]
 
 
 class Source(NamedTuple):

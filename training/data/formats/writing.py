@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 
-from training.data.formats.holding import LEAVABLE, check_holds, without
+from training.data.formats.holding import LEAVABLE, Without, check_holds
 from training.data.formats.records import Part
 from training.data.formats.table import FORMATS
 from training.data.formats.vocabulary import first_ontology
@@ -15,7 +15,7 @@ __all__ = ["write_labels"]
 
 
 def write_labels(name: str, out: Path, parts: Callable[[], Iterable[Part]], *, leave_out: Set[str] = frozenset()) -> int:
-    """Write labels in one format and return how many annotations that is. One part is in memory at a time.
+    """Write labels in one format and return how many annotations that is. Of a part only what its `labels` hold is in memory.
 
     Args:
         parts: called twice, once to check and once to write; the ontologies of one shard come one after the other.
@@ -33,7 +33,7 @@ def write_labels(name: str, out: Path, parts: Callable[[], Iterable[Part]], *, l
 
     def reduced() -> Iterator[Part]:
         for part in parts():
-            yield part._replace(labels=[without(frame, leave_out) for frame in part.labels]) if leave_out else part
+            yield part._replace(labels=Without(part.labels, leave_out)) if leave_out else part
 
     for part in first_ontology(name, reduced())[1] if form.is_folder else reduced():
         check_holds(name, form.holds, part)
