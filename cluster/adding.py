@@ -46,17 +46,24 @@ class Added:
 
 
 def add_source(
-    store: Store, source: SourceWithLabels, *, task: str | None = None, ontology: str | None = None, tile: int = 512
+    store: Store,
+    source: SourceWithLabels,
+    *,
+    task: str | None = None,
+    ontology: str | None = None,
+    tile: int = 512,
+    bands: tuple[int, ...] | None = None,
 ) -> Added:
     """Add one shard and import its labels; adding it again changes nothing.
 
     Args:
         task: import only this one; all that can be fitted by default.
         ontology: the name to import under; made from task and classes by default.
+        tile, bands: how a scene is cut, and which of its bands are red, green and blue.
     Raises:
         BadInput, DuplicateShard, …: the source, its labels or the choice of task cannot be used; nothing is written.
     """
-    shard = probe(source.path, shard_id=source.shard_id, tile=tile)
+    shard = probe(source.path, shard_id=source.shard_id, tile=tile, bands=bands)
     coco = None if source.labels is None else read_coco(source.labels, shard)
     found: dict[str, tuple[Ontology, Sequence[FrameLabels]]] = dict(coco.labels.items()) if coco else {}
     wanted = {name: said for name, said in found.items() if name in TASKS and task in (None, name)}

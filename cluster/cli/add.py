@@ -24,6 +24,9 @@ def add(
     task: Annotated[str | None, typer.Option(help="Import only labels of this task.")] = None,
     ontology: Annotated[str | None, typer.Option(help="Name of the ontology; made from task and classes by default.")] = None,
     tile: Annotated[int, typer.Option(min=16, help="Side of the tiles that a scene is cut into, pixels.")] = 512,
+    bands: Annotated[
+        str | None, typer.Option(metavar="N,N,N", help="Bands of a scene that are red, green and blue, from 1; one is repeated.")
+    ] = None,
     json: JsonOption = None,
 ) -> int:
     """Add shards, and the labels that come with them. The store is made if there is none.
@@ -31,17 +34,20 @@ def add(
     A folder of labelled data holds NAME.mp4 (or NAME.tif, or a folder NAME/) with NAME.coco.json beside it.
 
     Example: micromodels add ./videos --store ./store
+
+    Near infrared as red: micromodels add ./field.tif --bands 4,3,2 --store ./store
     """
     from cluster.adding import add_source
     from training.store.store import Store
 
+    chosen = None if bands is None else _numbers(bands)
     errors: list[tuple[str, MicroModelError]] = []
     sources = _only(_found(paths, errors), len(errors), labels=labels, shard_id=shard_id)
     opened = Store.create(store)
     added: list[Added] = []
     for source in sources:
         try:
-            added.append(add_source(opened, source, task=task, ontology=ontology, tile=tile))
+            added.append(add_source(opened, source, task=task, ontology=ontology, tile=tile, bands=chosen))
         except MicroModelError as error:
             errors.append((source.shard_id, error))
     failures: list[Failure] = [failure(name, error) for name, error in errors]
@@ -50,6 +56,13 @@ def add(
     _remarks(added)
     code = finish({"shards": [one.to_json() for one in added], "failures": failures}, json, rows=_rows(added))
     return code if added else 2
+
+
+def _numbers(bands: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(band) for band in bands.split(","))
+    except ValueError as error:
+        raise BadInput(f"--bands: {bands!r}, needed one or three band numbers from 1, like 4,3,2") from error
 
 
 def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list[SourceWithLabels]":

@@ -111,7 +111,8 @@ def chosen_bands(path: str, bands: tuple[int, ...] | None, count: int) -> tuple[
     if bands is None:
         return (1, 2, 3) if count >= 3 else (1, 1, 1)
     if len(bands) not in (1, 3) or not all(1 <= band <= count for band in bands):
-        raise BadInput(f"{path}: bands {bands} of {count}, needed one or three of 1 to {count}")
+        named = ", ".join(map(str, bands)) or "none"
+        raise BadInput(f"{path}: bands {named} of {count}, needed one or three of 1 to {count}")
     return bands * 3 if len(bands) == 1 else bands
 
 

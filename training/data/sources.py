@@ -41,15 +41,19 @@ def probe(
 
     Args:
         shard_id: by default the file's name without its suffix, made safe for paths and URLs.
-        tile, stride, bands: how a scene is cut and which of its bands are red, green and blue.
+        tile, stride: how a scene is cut.
+        bands: which bands of a scene are red, green and blue, from 1; a single one is repeated.
         threads: video decoder threads.
     Raises:
         UnsupportedInput: none of these kinds of source.
-        BadInput: missing, or cannot be used; names the file, what was found and what was needed.
+        BadInput: missing, cannot be used, or bands of something else than a scene; names the file, what was found and needed.
         BadVideo, BadPicture, MissingExtra: subclasses of BadInput, see probe_video, probe_images and probe_scene.
     """
     source = absolute(path)
     kind, name = kind_of(source), shard_id_of(source) if shard_id is None else shard_id
+    if bands is not None and kind != "scene":
+        found = "a video" if kind == "video" else "a folder of pictures"
+        raise BadInput(f"{source}: {found}, needed a scene to choose bands of")
     if kind == "images":
         return probe_images(str(source), shard_id=name)
     content_hash = _hash_of(source)

@@ -3,10 +3,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
+from training.data.sources import open_frames
+from training.store.card import Card
 from training.store.store import Store
 
 run = CliRunner()
@@ -134,3 +138,77 @@ def test_an_export_that_cannot_be_leaves_no_file(words: list[str], tmp_path: Pat
     before = sorted(tmp_path.iterdir())
     assert run.invoke(app, ["export", *words, "--store", store, "--out", str(out)]).exit_code == 2
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Path:
+    """A 16-bit scene of four bands: band n is a ramp down the rows, up to 10,000 * n, with one hot pixel."""
+    rasterio = pytest.importorskip("rasterio")
+    ramp_HW = np.tile(np.linspace(0, 10_000, 64)[:, None], (1, 48))
+    bands_4HW = np.stack([ramp_HW * band for band in (1, 2, 3, 4)]).astype(np.uint16)
+    bands_4HW[:, 0, 0] = 65_535
+    bands_4HW[3] = bands_4HW[3][::-1]
+    where = {"crs": "EPSG:32633", "transform": rasterio.Affine(1, 0, 500_000, 0, -1, 5_000_000)}
+    with rasterio.open(tmp_path / "field.tif", "w", driver="GTiff", width=48, height=64, count=4, dtype="uint16", **where) as out:
+        out.write(bands_4HW)
+    return tmp_path / "field.tif"
+
+
+def test_bands_are_chosen_when_a_scene_is_added_and_kept_with_their_stretch(tmp_path: Path, field: Path) -> None:
+    store = str(tmp_path / "store")
+    result = run.invoke(app, ["add", str(field), "--bands", "4,3,2", "--tile", "32", "--store", store])
+    assert result.exit_code == 0, result.output
+    shard = Store.open(store).shard("field")
+    assert shard.scene is not None
+    assert shard.scene.bands == (4, 3, 2)
+    np.testing.assert_allclose(shard.scene.scale or (), [(600, 39_400), (500, 29_500), (300, 19_700)], atol=400)
+    with open_frames(shard) as frames:
+        first, *_, last = frames.read()
+    near_infrared, red, _ = first.image_HW3[:, 10].T.astype(int)
+    assert (near_infrared[0], red[0]) == (255, 0), "below and above the percentiles"
+    assert near_infrared[31] == pytest.approx(128, abs=4)
+    assert red[31] == pytest.approx(128, abs=4)
+    assert (last.image_HW3[-1, 10, 0], last.image_HW3[-1, 10, 1]) == (0, 255)
+    assert run.invoke(app, ["add", str(field), "--bands", "4,3,2", "--tile", "32", "--store", store]).exit_code == 0
+    other = run.invoke(app, ["add", str(field), "--bands", "1", "--tile", "32", "--store", store])
+    assert other.exit_code == 2
+    assert "DuplicateShard" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        ("4,3,5", "field.tif: bands 4, 3, 5 of 4, needed one or three of 1 to 4"),
+        ("0", "field.tif: bands 0 of 4, needed one or three of 1 to 4"),
+        ("1,2", "field.tif: bands 1, 2 of 4, needed one or three of 1 to 4"),
+        ("red", "--bands: 'red', needed one or three band numbers from 1, like 4,3,2"),
+        ("", "--bands: '', needed one or three band numbers from 1, like 4,3,2"),
+    ],
+)
+def test_bands_that_a_scene_does_not_have_are_refused(bands: str, message: str, tmp_path: Path, field: Path) -> None:
+    result = run.invoke(app, ["add", str(field), "--bands", bands, "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_bands_of_a_video_are_refused(tmp_path: Path, draw: Draw) -> None:
+    result = run.invoke(app, ["add", str(draw(tmp_path, "one")), "--bands", "3,2,1", "--store", str(tmp_path / "store")])
+    assert result.exit_code == 2
+    assert "one.mp4: a video, needed a scene to choose bands of" in result.stderr
+
+
+def test_frames_that_could_not_be_read_are_told_once_and_the_others_go_out(tmp_path: Path, draw: Draw) -> None:
+    store, out = str(tmp_path / "store"), tmp_path / "out.coco.json"
+    run.invoke(app, ["add", str(draw(tmp_path / "data", "one")), "--store", store])
+    opened = Store.open(store)
+    (ontology,) = opened.ontologies()
+    card = Card(shard_id="one", ontology=ontology.name, task="detection", classes=ontology.classes)
+    opened.registry.promote("one", ontology.name, opened.registry.publish(card, {"none": torch.zeros(1)}).generation, "test")
+    labels = {frame.frame_index: frame for frame in opened.labels("one", ontology.name)}
+    opened.predictions.write("one", ontology.name, 1, 0, 2, [labels[0]], {1: "gone"})
+    opened.predictions.write("one", ontology.name, 1, 4, 6, [labels[4]], {5: "torn"})
+    result = run.invoke(app, ["export", "--what", "predictions", "--store", store, "--out", str(out)])
+    assert result.exit_code == 3
+    assert "2 frames have no labels; frame 1: gone" in result.stdout
+    assert len(json.loads(out.read_text())["annotations"]) == 2
