@@ -88,14 +88,13 @@ def judge(truth: Truth, predicted: Sequence[FrameLabels], touched: Sequence[int]
 def baselines(truth: Truth, touched: Sequence[int]) -> dict[str, dict[str, Any]]:
     """Interpolation: the better of the same frames and as many evenly spaced ones with both ends among them.
 
-    None for a scene, whose tiles have no order, and for masks, which move in no straight line.
+    None for a scene, whose tiles have no order.
     """
-    masks = any(annotation.rle_counts is not None for frame in truth.labels for annotation in frame.annotations)
-    if truth.shard.kind == "scene" or masks:
+    if truth.shard.kind == "scene":
         return {}
     known = [frame.frame_index for frame in truth.labels]
     with_ends = [known[position] for position in evenly_spaced(len(known), len(touched), with_ends=True)]
-    tried = [judge(truth, interpolate(truth.of(keys), known), keys) for keys in (list(touched), with_ends)]
+    tried = [judge(truth, interpolate(truth.of(keys), known, _size(truth.shard)), keys) for keys in (list(touched), with_ends)]
     return {"interpolation": max(tried, key=lambda result: float(result["e_count"]))}
 
 

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from training.data import rle
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import SceneGrid, Shard
@@ -77,6 +79,18 @@ def test_only_the_chosen_frames_reach_the_store_and_as_a_persons(tmp_path: Path)
 def test_interpolation_is_the_better_of_both_spreads_and_perfect_on_straight_motion() -> None:
     found = baselines(straight(), [6, 18, 30, 42, 54])["interpolation"]
     assert (found["recall"], found["tight_recall"], found["e_count"]) == (1.0, 1.0, pytest.approx(1 - 5 / 60))
+
+
+def test_interpolation_is_a_neighbour_for_masks_too() -> None:
+    masks = []
+    for index in range(60):
+        mask_HW = np.zeros((100, 400), np.bool_)
+        mask_HW[40:60, 4 * index : 4 * index + 30] = True
+        counts = rle.encode(mask_HW)
+        masks.append((Annotation(class_name="car", bbox_xyxy=rle.mask_box(counts, 100, 400), rle_counts=counts),))
+    ontology = replace(ONTOLOGY, task="segmentation")
+    found = baselines(Truth(shard=VIDEO, ontology=ontology, labels=frames(VIDEO, *masks)), [0, 15, 30, 44, 59])
+    assert (found["interpolation"]["j"], found["interpolation"]["miou"]) == (1.0, 1.0)
 
 
 def test_a_scene_is_scored_merged_over_objects_centred_in_untouched_tiles() -> None:
