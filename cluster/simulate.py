@@ -12,6 +12,7 @@ from typing import Any
 from cluster.fleet import fit_fleet
 from cluster.label import label_fleet
 from cluster.progress import Progress
+from cluster.sampling import choose_first_frames
 from training.data.coco import read_coco
 from training.data.folder import SourceWithLabels
 from training.data.sources import probe
@@ -54,13 +55,14 @@ def simulate(
 
     Needs a running Ray.
     """
-    truths, failures = enter(store, sources, task=task)
-    touched = {_key(truth): draw_labels(store, truth, labels) for truth in truths}
+    entered, failures = enter(store, sources, task=task)
+    touched, unreadable = _label_first(store, entered, labels, backbone, num_workers)
+    truths = [truth for truth in entered if _key(truth) in touched]
     done = fit_and_label(store, truths, recipe=recipe, backbone=backbone, seed=seed, num_workers=num_workers)
     entries = [_entry(store, truth, touched[_key(truth)], done) for truth in truths if _key(truth) in done.label_seconds]
     return {
         "shards": entries,
-        "failures": failures + done.failures,
+        "failures": failures + unreadable + done.failures,
         "medians": medians(entries),
         "versions": {name: version(name) for name in ("micromodels", "ray", "torch", "torchvision")},
         "seed": seed,
@@ -123,6 +125,21 @@ def _enter_one(store: Store, source: SourceWithLabels, task: str | None, tile: i
     for ontology, _ in wanted:
         store.add_ontology(ontology)
     return [Truth(shard=shard, ontology=ontology, labels=labels) for ontology, labels in wanted]
+
+
+def _label_first(
+    store: Store, truths: Sequence[Truth], count: int, backbone: Backbone, num_workers: int
+) -> tuple[dict[Key, tuple[int, ...]], list[dict[str, str]]]:
+    """Draw everything on the frames that represent each shard best; which they were, and the shards that cannot be read."""
+    shards = [(truth.shard, [frame.frame_index for frame in truth.labels]) for truth in truths]
+    with Progress("choose frames: shards", len(shards)) as progress:
+        answers = choose_first_frames(shards, count, backbone=backbone, num_workers=num_workers, progress=progress)
+    touched = {_key(truth): answer.frame_indices for truth, answer in zip(truths, answers, strict=True) if answer.error is None}
+    for truth in truths:
+        if _key(truth) in touched:
+            draw_labels(store, truth, touched[_key(truth)])
+    failed = [(truth, answer.error) for truth, answer in zip(truths, answers, strict=True) if answer.error is not None]
+    return touched, [_failure(truth.shard.shard_id, error) for truth, error in failed]
 
 
 def _entry(store: Store, truth: Truth, touched: Sequence[int], done: Round) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from training.data.coco import read_coco
 from training.data.sources import probe
 from training.data.world import draw_video
+from training.loop.sample import evenly_spaced
 from training.loop.simulation import Truth, draw_labels
 from training.store.store import Store
 
@@ -54,7 +55,7 @@ def _labelled_store(video: Path | None, scratch: Path) -> tuple[str, int]:
     store = Store.create(str(scratch / "store"))
     store.add_shard(shard)
     store.add_ontology(ontology)
-    draw_labels(store, Truth(shard=shard, ontology=ontology, labels=labels), 5)
+    draw_labels(store, Truth(shard=shard, ontology=ontology, labels=labels), evenly_spaced(shard.num_frames, 5))
     return store.url, shard.num_frames
 
 

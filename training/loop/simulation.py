@@ -41,10 +41,8 @@ class Truth:
         return [frame for frame in self.labels if frame.frame_index in wanted]
 
 
-def draw_labels(store: Store, truth: Truth, count: int) -> list[int]:
-    """Draw everything on `count` evenly spaced frames, as a person would; returns the frames."""
-    known = [frame.frame_index for frame in truth.labels]
-    chosen = [known[position] for position in evenly_spaced(len(known), count)]
+def draw_labels(store: Store, truth: Truth, frame_indices: Sequence[int]) -> None:
+    """Draw everything on these frames, as a person would."""
     drawn = [
         replace(
             frame,
@@ -52,10 +50,9 @@ def draw_labels(store: Store, truth: Truth, count: int) -> list[int]:
                 replace(annotation, provenance="human", author="simulated annotator") for annotation in frame.annotations
             ),
         )
-        for frame in truth.of(chosen)
+        for frame in truth.of(frame_indices)
     ]
     store.annotate(truth.shard.shard_id, truth.ontology.name, drawn)
-    return chosen
 
 
 def judge(truth: Truth, predicted: Sequence[FrameLabels], touched: Sequence[int]) -> dict[str, Any]:

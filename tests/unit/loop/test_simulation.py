@@ -11,7 +11,6 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import SceneGrid, Shard
 from training.loop.efficiency import e_count, e_time, human_seconds
-from training.loop.sample import evenly_spaced
 from training.loop.simulation import Truth, baselines, draw_labels, judge, medians
 from training.models.actions import BOX_SECONDS, Actions
 from training.store.store import Store
@@ -33,12 +32,6 @@ def frames(shard: Shard, *per_frame: tuple[Annotation, ...]) -> tuple[FrameLabel
 
 def straight() -> Truth:
     return Truth(shard=VIDEO, ontology=ONTOLOGY, labels=frames(VIDEO, *((box(2.0 * i),) for i in range(60))))
-
-
-@pytest.mark.parametrize(("count", "ends", "expected"), [(5, False, [6, 18, 30, 42, 54]), (5, True, [0, 15, 30, 44, 59])])
-def test_frames_are_spread_evenly(count: int, ends: bool, expected: list[int]) -> None:
-    assert evenly_spaced(60, count, with_ends=ends) == expected
-    assert evenly_spaced(3, 5) == [0, 1, 2]
 
 
 def test_the_numbers_of_the_design_page_come_out() -> None:
@@ -70,9 +63,9 @@ def test_only_the_chosen_frames_reach_the_store_and_as_a_persons(tmp_path: Path)
     store = Store.create(str(tmp_path / "store"))
     store.add_shard(VIDEO)
     store.add_ontology(ONTOLOGY)
-    chosen = draw_labels(store, straight(), 5)
+    draw_labels(store, straight(), [6, 18, 54])
     stored = store.labels("s", "cars")
-    assert [frame.frame_index for frame in stored] == chosen == [6, 18, 30, 42, 54]
+    assert [frame.frame_index for frame in stored] == [6, 18, 54]
     assert {annotation.provenance for frame in stored for annotation in frame.annotations} == {"human"}
 
 
