@@ -27,6 +27,7 @@ class Added:
     clipped: boxes, polygons and keypoints that stuck out of their picture by a pixel or less and were cut at its edge.
     repeated: annotations that said again what another one of the same frame says, and were left out.
     unplaced: objects of a scene whose centre lies in no tile.
+    boxed: objects with keypoints and without a box, which got the one around their points.
     """
 
     shard: Shard
@@ -36,11 +37,12 @@ class Added:
     clipped: int = 0
     repeated: int = 0
     unplaced: int = 0
+    boxed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         shard = {"shard_id": self.shard.shard_id, "kind": self.shard.kind, "frames": self.shard.num_frames}
         size = {"width": self.shard.width, "height": self.shard.height}
-        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced}
+        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced, "boxed": self.boxed}
         counts = {"imported": dict(self.imported), "kept": self.kept, **changed}
         return {**shard, **size, **counts, "not_imported": list(self.not_imported)}
 
@@ -77,7 +79,7 @@ def add_source(
     added = Added(shard=shard, imported=imported, kept=kept, not_imported=left)
     if coco is None:
         return added
-    return replace(added, clipped=coco.clipped, repeated=coco.repeated, unplaced=coco.unplaced)
+    return replace(added, clipped=coco.clipped, repeated=coco.repeated, unplaced=coco.unplaced, boxed=coco.boxed)
 
 
 def _check(

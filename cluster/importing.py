@@ -27,10 +27,11 @@ class Imported:
     clipped: int
     repeated: int
     unplaced: int
+    boxed: int
 
     def to_json(self) -> dict[str, Any]:
         counts = {"imported": dict(self.imported), "objects": self.objects, "kept": self.kept}
-        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced}
+        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced, "boxed": self.boxed}
         return {"shard_id": self.shard_id, **counts, **changed, "not_imported": list(self.not_imported)}
 
 
@@ -70,4 +71,5 @@ def import_labels_of(store: Store, name: str, source: Source, *, task: str | Non
         clipped=read.clipped,
         repeated=read.repeated,
         unplaced=read.unplaced,
+        boxed=read.boxed,
     )

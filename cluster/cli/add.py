@@ -110,6 +110,11 @@ def _remarks(added: "list[Added]") -> None:
             typer.echo(f"{one.shard.shard_id}: {one.repeated} annotations repeat another one and were left out", err=True)
         if one.unplaced:
             typer.echo(f"{one.shard.shard_id}: {one.unplaced} objects lie in no tile and were left", err=True)
+        if one.boxed:
+            typer.echo(
+                f"{one.shard.shard_id}: {one.boxed} objects had keypoints and no box and got the one around their points",
+                err=True,
+            )
 
 
 def _rows(added: "list[Added]") -> list[dict[str, object]]:

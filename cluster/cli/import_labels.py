@@ -86,6 +86,7 @@ def _remarks(done: "list[Imported]") -> None:
             "boxes or keypoints moved to the edge of their picture": one.clipped,
             "annotations said again what another one says and were left out": one.repeated,
             "objects lie in no tile and were left": one.unplaced,
+            "objects had keypoints and no box and got the one around their points": one.boxed,
         }
         for what, count in counts.items():
             if count:

@@ -32,12 +32,14 @@ class CocoLabels:
     clipped: boxes, polygons and keypoints that stuck out of their picture by at most one pixel and were cut at its edge.
     repeated: annotations that said again exactly what an earlier one had said of the same frame, and were left out.
     unplaced: objects of a scene whose centre lies in no tile; only grids with gaps have any.
+    boxed: objects with keypoints and without a box, which got the one around their points (see keypoint_box).
     """
 
     labels: dict[TaskName, tuple[Ontology, tuple[FrameLabels, ...]]]
     clipped: int = 0
     repeated: int = 0
     unplaced: int = 0
+    boxed: int = 0
 
 
 def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
@@ -81,7 +83,7 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     mine = [picture for picture in pictures.values() if picture is not None]
     ontologies = _ontologies(_concerned(categories.values(), levels, mine), levels, found, path)
     labels = {task: (ontology, _frames(shard, ontology, mine, found.get(task, {}))) for task, ontology in ontologies.items()}
-    return CocoLabels(labels=labels, clipped=reader.clipped, repeated=repeated, unplaced=reader.unplaced)
+    return CocoLabels(labels=labels, clipped=reader.clipped, repeated=repeated, unplaced=reader.unplaced, boxed=reader.boxed)
 
 
 def ontology_name(task: TaskName, classes: Iterable[str]) -> str:

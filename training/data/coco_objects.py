@@ -7,6 +7,7 @@ from typing import Any
 
 from training.data.annotations import Annotation
 from training.data.coco_document import Category, Picture
+from training.data.keypoint_box import box_around
 from training.data.ontology import TaskName
 from training.data.rle import cut, mask_box, polygon_bounds, polygons_to_rle, rle_to_string
 from training.data.shards import Shard, Window
@@ -16,6 +17,7 @@ from training.errors import BadAnnotation
 __all__ = ["ObjectReader"]
 
 Box = tuple[float, float, float, float]
+Points = tuple[float, ...]
 Found = Iterator[tuple[TaskName, int, Annotation]]
 
 _STICKS_OUT_PX = 1.0
@@ -27,11 +29,13 @@ class ObjectReader:
     """Reads annotations of one shard and counts what it had to change.
 
     clipped: boxes, polygons and keypoints cut at the edge of their picture.  unplaced: objects in no tile of a scene.
+    boxed: objects with keypoints and without a box, which got the one around their points.
     """
 
     shard: Shard
     clipped: int = field(default=0)
     unplaced: int = field(default=0)
+    boxed: int = field(default=0)
 
     def read(self, row: Mapping[str, Any], category: Category, picture: Picture) -> Found:
         """Yield (task, frame index, annotation), one for each task the row has labels for.
@@ -47,24 +51,29 @@ class ObjectReader:
             return
         if not any(row.get(key) for key in ("bbox", "segmentation", "keypoints")):
             raise BadAnnotation("no bbox, segmentation, keypoints or level 'image', needed one of them")
-        box = self._box(row["bbox"], picture) if row.get("bbox") else None
-        for task in ("detection", "segmentation", "keypoints"):
-            if category.task in (None, task):
-                yield from self._task(task, row, category, picture, box, said)
+        given = self._box(row["bbox"], picture) if row.get("bbox") else None
+        points = self._keypoints(row["keypoints"], category, picture) if row.get("keypoints") else None
+        box = self._around(points, picture) if given is None and points is not None else given
+        if box is not None:
+            yield from self._boxed(row, category, picture, box, points, said)
+        if row.get("segmentation") and category.task in (None, "segmentation"):
+            yield from self._segmentation(row, picture, given, said)
 
-    def _task(self, task: str, row: Mapping[str, Any], category: Category, picture: Picture, box: Box | None, said: Any) -> Found:
-        if task == "segmentation" and row.get("segmentation"):
-            yield from self._segmentation(row, picture, box, said)
-        elif task == "detection" and box is not None:
-            for frame_index, origin in self._homes(row, picture, _centre(box)):
-                yield "detection", frame_index, Annotation(bbox_xyxy=_exact(row, _moved(box, origin)), **said)
-        elif task == "keypoints" and row.get("keypoints"):
-            points = self._keypoints(row["keypoints"], category, picture)
-            centre = _centre(box) if box is not None else _middle(points)
-            for frame_index, origin in self._homes(row, picture, centre):
-                tile_box = None if box is None else _exact(row, _moved(box, origin))
+    def _boxed(
+        self, row: Mapping[str, Any], category: Category, picture: Picture, box: Box, points: Points | None, said: Any
+    ) -> Found:
+        for frame_index, origin in self._homes(row, picture, _centre(box)):
+            tile_box = _exact(row, _moved(box, origin))
+            if category.task in (None, "detection"):
+                yield "detection", frame_index, Annotation(bbox_xyxy=tile_box, **said)
+            if points is not None and category.task in (None, "keypoints"):
                 moved = _exact_keypoints(row, _moved_keypoints(points, origin))
                 yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **said)
+
+    def _around(self, points: Points, picture: Picture) -> Box:
+        self.boxed += 1
+        frame = float(self.shard.width), float(self.shard.height)
+        return box_around(points, (float(picture.width), float(picture.height)), frame)
 
     def _segmentation(self, row: Mapping[str, Any], picture: Picture, box: Box | None, said: Any) -> Found:
         whole = Window(column=0, row=0, width=picture.width, height=picture.height)
@@ -242,8 +251,3 @@ def _moved_keypoints(points: tuple[float, ...], origin: tuple[int, int]) -> tupl
 
 def _centre(box: Box) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _middle(points: tuple[float, ...]) -> tuple[float, float]:
-    seen = [(x, y) for x, y, v in zip(points[0::3], points[1::3], points[2::3], strict=True) if v] or [(points[0], points[1])]
-    return sum(x for x, _ in seen) / len(seen), sum(y for _, y in seen) / len(seen)

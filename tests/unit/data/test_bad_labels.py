@@ -97,6 +97,19 @@ def test_keypoints_that_the_ontology_does_not_have_are_refused(read: Read) -> No
         read([row(1, bbox=box, keypoints=[5, 5, 2] * 2)], categories=other)
 
 
+def test_keypoints_without_a_box_get_the_one_around_the_placed_ones_and_are_counted(read: Read) -> None:
+    named = [{"id": 1, "name": "dog", "keypoints": ["nose", "ear", "tail"]}]
+    given = row(1, bbox=[1, 1, 20, 20], keypoints=[5, 5, 2, 9, 9, 1, 0, 0, 0])
+    bare = row(2, keypoints=[2, 10, 2, 22, 14, 1, 60, 44, 0])
+    found = read([given, bare], categories=named)
+    assert found.boxed == 1
+    for task in ("keypoints", "detection"):
+        boxes = [annotation.bbox_xyxy for annotation in found.labels[task][1][0].annotations]
+        assert boxes == [(1, 1, 21, 21), (0, 7, 25, 17)], "0.15 of 20 pixels on every side, cut at the edge"
+    with pytest.raises(BadAnnotation, match="annotation 2: keypoints of which none is placed"):
+        read([row(2, keypoints=[2, 10, 0, 22, 14, 0, 60, 44, 0])], categories=named)
+
+
 @pytest.mark.parametrize("other", ["Dog", "DOG", " dog", "dog "])
 def test_classes_that_differ_in_case_or_spaces_only_are_refused(read: Read, other: str) -> None:
     categories = [{"id": 1, "name": "dog"}, {"id": 8, "name": other}]

@@ -1,13 +1,14 @@
 """What readers and writers of formats hand to one another."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.coco import ontology_name
 from training.data.coco_repeats import Repeats
+from training.data.keypoint_box import box_around
 from training.data.ontology import Ontology, TaskName
 from training.data.shards import Shard
 from training.errors import BadAnnotation, UnknownClass, UnknownFrame
@@ -48,12 +49,14 @@ class ReadLabels:
     clipped: boxes and keypoints that stuck out of their picture by at most one pixel and were moved to its edge.
     repeated: annotations that say again what another one of the same frame says; dropped.
     unplaced: objects of a scene whose centre lies in no tile.
+    boxed: objects with keypoints and without a box, which got the one around their points.
     """
 
     labels: Mapping[TaskName, tuple[Ontology, tuple[FrameLabels, ...]]]
     clipped: int = 0
     repeated: int = 0
     unplaced: int = 0
+    boxed: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Found:
     skeleton: tuple[tuple[int, int], ...] = ()
     clipped: int = 0
     repeated: int = 0
+    boxed: int = 0
     repeats: Repeats = field(default_factory=Repeats)
     frames: dict[int, list[Annotation]] = field(default_factory=dict)
 
@@ -90,11 +94,11 @@ class Found:
         self.frames.setdefault(frame_index, [])
 
     def say(self, frame_index: int, annotation: Annotation, where: str) -> None:
-        """Add one annotation, unless it says again what is there.
+        """Add one annotation, unless it says again what is there; keypoints without a box get the one around them.
 
         Raises:
             UnknownFrame, UnknownClass: not of the shard or of the vocabulary.
-            BadAnnotation: a second, other label of one track on one frame.
+            BadAnnotation: a second, other label of one track on one frame, or neither a box nor a placed keypoint.
         """
         self.look(frame_index, where)
         if annotation.class_name not in self.classes:
@@ -103,12 +107,20 @@ class Found:
                 raise UnknownClass(f"{where}: class {annotation.class_name!r}, needed one of {known}")
             self.classes.append(annotation.class_name)
         try:
+            annotation = self._boxed(annotation)
             new = self.repeats.is_new(_task(annotation), frame_index, annotation)
         except BadAnnotation as error:
             raise BadAnnotation(f"{where}: {error}") from error
         if new:
             self.frames[frame_index].append(annotation)
         self.repeated += not new
+
+    def _boxed(self, annotation: Annotation) -> Annotation:
+        if annotation.keypoints_xyv is None or annotation.bbox_xyxy is not None:
+            return annotation
+        size = float(self.source.shard.width), float(self.source.shard.height)
+        self.boxed += 1
+        return replace(annotation, bbox_xyxy=box_around(annotation.keypoints_xyv, size, size))
 
     def box(self, x1: float, y1: float, x2: float, y2: float, where: str) -> Box:
         """The box inside its picture; one that sticks out by up to a pixel is cut and counted.
@@ -162,7 +174,7 @@ class Found:
         labels = {}
         for task in sorted(tasks) or (("keypoints" if self.keypoints else "detection"),):
             labels[task] = (self._ontology(task, classes), self._of(task))
-        return ReadLabels(labels=labels, clipped=self.clipped, repeated=self.repeated)
+        return ReadLabels(labels=labels, clipped=self.clipped, repeated=self.repeated, boxed=self.boxed)
 
     def _ontology(self, task: TaskName, classes: tuple[str, ...]) -> Ontology:
         given = self.source.vocabulary

@@ -20,7 +20,8 @@ def write_coco_file(out: Path, parts: Iterable[Part]) -> int:
 
 def read_coco_labels(source: Source) -> ReadLabels:
     found = read_coco(source.place, source.shard)
-    return ReadLabels(labels=found.labels, clipped=found.clipped, repeated=found.repeated, unplaced=found.unplaced)
+    counts = {name: getattr(found, name) for name in ("clipped", "repeated", "unplaced", "boxed")}
+    return ReadLabels(labels=found.labels, **counts)
 
 
 def write_geojson_file(out: Path, parts: Iterable[Part]) -> int:

@@ -15,7 +15,7 @@ from training.data.formats.writing import write_labels
 from training.data.ontology import Ontology
 from training.data.rle import encode, mask_box
 from training.data.shards import SceneGrid, Shard
-from training.errors import BadInput
+from training.errors import BadAnnotation, BadInput
 
 WIDTH, HEIGHT = 96, 64
 SHARD = Shard(
@@ -189,11 +189,31 @@ def test_a_box_that_is_not_the_one_around_its_mask_comes_back(name: str, tmp_pat
 
 
 @pytest.mark.parametrize("name", [name for name in READABLE if "keypoints without a box" in FORMATS[name].holds])
-def test_keypoints_without_a_box_come_back(name: str, tmp_path: Path) -> None:
-    two = tuple(replace(said("keypoints", n, ODD), bbox_xyxy=None) for n in range(2))
-    round_trip(
-        name, tmp_path / "out", ONTOLOGIES["keypoints"], {SHARD: [FrameLabels(shard_id="pond.1", frame_index=5, annotations=two)]}
+def test_keypoints_without_a_box_come_back_with_the_box_around_those_that_are_placed(name: str, tmp_path: Path) -> None:
+    far = Annotation(class_name=ODD, keypoints_xyv=(10.0, 20.0, 2.0, 0.0, 0.0, 0.0, 50.0, 30.0, 1.0), provenance="imported")
+    one = replace(far, keypoints_xyv=(0.0, 0.0, 0.0, 90.5, 40.0, 2.0, 0.0, 0.0, 0.0))
+    labels_of_one = [FrameLabels(shard_id="pond.1", frame_index=5, annotations=(far, one))]
+    write_labels(name, tmp_path / "out", lambda: [Part(SHARD, ONTOLOGIES["keypoints"], labels_of_one)])
+    source = find_source(name, tmp_path / "out", SHARD, alone=True)
+    assert source is not None
+    found = read_labels(name, source)
+    assert (list(found.labels), found.boxed) == (["keypoints"], 2)
+    boxed = (
+        replace(far, bbox_xyxy=(4.0, 14.0, 56.0, 36.0)),  # 0.15 of 40 pixels on every side
+        replace(one, bbox_xyxy=(88.58, 38.08, 92.42, 41.92)),  # 0.02 of the frame's 96
     )
+    assert_same(list(found.labels["keypoints"][1]), [replace(labels_of_one[0], annotations=boxed)])
+
+
+@pytest.mark.parametrize("name", ["coco", "datumaro"])
+def test_keypoints_without_a_box_and_without_a_placed_point_are_refused(name: str, tmp_path: Path) -> None:
+    nowhere = Annotation(class_name="duck", keypoints_xyv=(0.0,) * 9)
+    frames = [FrameLabels(shard_id="pond.1", frame_index=5, annotations=(nowhere,))]
+    write_labels(name, tmp_path / "out", lambda: [Part(SHARD, ONTOLOGIES["keypoints"], frames)])
+    source = find_source(name, tmp_path / "out", SHARD, alone=True)
+    assert source is not None
+    with pytest.raises(BadAnnotation, match=r"keypoints of which none is placed \(v > 0\) and no box"):
+        read_labels(name, source)
 
 
 @pytest.mark.parametrize("name", [name for name in READABLE if "tracks" in FORMATS[name].holds and name != "mot"])
