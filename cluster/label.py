@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import ray
@@ -43,30 +43,52 @@ _RECEIPT_SCHEMA = pa.schema(
 )
 
 
+class ClipLabeller(Protocol):
+    """Labels clips, one after the other; what goes wrong with one is in its receipt."""
+
+    def label(self, clip: Clip) -> ClipReceipt: ...
+
+
+class MakeLabeller(Protocol):
+    """Made once in each actor; it travels there by pickle."""
+
+    def __call__(self, store: Store, *, device: str) -> ClipLabeller: ...
+
+
 def label_fleet(
-    store_url: str, clips: Sequence[Clip], *, num_workers: int, progress: Progress | None = None
+    store_url: str,
+    clips: Sequence[Clip],
+    *,
+    num_workers: int,
+    progress: Progress | None = None,
+    labeller: MakeLabeller = Labeller,
 ) -> list[ClipReceipt]:
     """Label `clips` on the connected cluster and return one receipt for each.
 
     A clip that fails, or whose actor died three times, is a receipt with an error. What is written stays written:
     after a crash or Ctrl-C only the missing clips are planned again.
+
+    Args:
+        labeller: makes what labels a clip, from a store and a device; every micro-model's own by default.
     """
     if not clips:
         return []
     attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
     receipts: list[ClipReceipt] = []
-    for batch in _stream(store_url, clips, attempts, plan_workers(num_workers, len(clips))):
+    for batch in _stream(store_url, clips, attempts, plan_workers(num_workers, len(clips)), labeller):
         receipts.extend(ClipReceipt(**row) for row in batch.to_pylist())
         if progress is not None:
             progress.update(len(receipts), failed=sum(receipt.error is not None for receipt in receipts))
     return receipts
 
 
-def _stream(store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerShape) -> Iterator[pa.Table]:
+def _stream(
+    store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerShape, labeller: MakeLabeller
+) -> Iterator[pa.Table]:
     _quiet()
     dataset: Dataset = ray.data.from_arrow(list(_blocks(clips, shape.num_workers))).map_batches(
         _ClipActor,
-        fn_constructor_args=(store_url, attempts, shape.cpus),
+        fn_constructor_args=(store_url, attempts, shape.cpus, labeller),
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=shape.num_workers),
@@ -79,12 +101,12 @@ def _stream(store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerS
 
 
 class _ClipActor:
-    """Holds one Labeller (its model cache) and labels the clips it is handed."""
+    """Holds one labeller (its model cache) and labels the clips it is handed."""
 
-    def __init__(self, store_url: str, attempts: Any, cpus: int) -> None:
+    def __init__(self, store_url: str, attempts: Any, cpus: int, labeller: MakeLabeller) -> None:
         torch.set_num_threads(cpus)
         self._attempts = attempts
-        self._labeller = Labeller(Store.open(store_url), device="cuda" if torch.cuda.is_available() else "cpu")
+        self._labeller = labeller(Store.open(store_url), device="cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
         receipts = [self._label(Clip(**row)) for row in manifest.to_pylist()]

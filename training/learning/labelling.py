@@ -1,7 +1,7 @@
 """Machine labels for whole shards, a clip at a time: what is still to be labelled, and labelling it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,9 @@ from training.data.sources import open_frames
 from training.errors import MicroModelError
 from training.models.bank import Bank
 from training.models.cache import ModelCache
-from training.models.micro_model import MicroModel
-from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["Clip", "ClipPlan", "ClipReceipt", "Labeller", "plan_clips"]
+__all__ = ["Clip", "ClipPlan", "ClipReceipt", "Labeller", "label_clip", "missing_clips", "plan_clips"]
 
 FRAMES_PER_CLIP = 64
 FRAMES_IN_MEMORY = 8
@@ -92,8 +90,14 @@ def plan_clips(
     for card in cards:
         done = store.predictions.done(card.shard_id, card.ontology, card.generation)
         skipped += len(done)
-        for start, stop in _missing(done, store.shard(card.shard_id).num_frames):
-            clips.extend(_clips(card, start, stop, frames_per_clip))
+        clips += missing_clips(
+            done,
+            store.shard(card.shard_id).num_frames,
+            shard_id=card.shard_id,
+            ontology=card.ontology,
+            generation=card.generation,
+            frames_per_clip=frames_per_clip,
+        )
     return ClipPlan(clips=clips, skipped=skipped, failures=failures)
 
 
@@ -113,66 +117,71 @@ class Labeller:
         what = asdict(clip)
         try:
             card = self._store.registry.card(clip.shard_id, clip.ontology, clip.generation)
-            return self._label(clip, self._models.get(card))
+            bank = Bank([self._models.get(card)], self._device)
+            return label_clip(self._store, clip, lambda frames: bank.predict(frames, [0] * len(frames)))
         except MicroModelError as error:
             return ClipReceipt(**what, error=f"{type(error).__name__}: {error}")
 
-    def _label(self, clip: Clip, model: MicroModel) -> ClipReceipt:
-        bank = Bank([model], self._device)
-        labels: list[FrameLabels] = []
-        errors: dict[int, str] = {}
-        seconds = {"decode": 0.0, "model": 0.0}
+
+def label_clip(store: Store, clip: Clip, predict: Callable[[list[Frame]], list[FrameLabels]]) -> ClipReceipt:
+    """Decode a clip, a few frames at a time, predict, and write what was said; frames that cannot be read become errors.
+
+    Raises:
+        MicroModelError: the shard is unknown, or the store is full.
+    """
+    labels: list[FrameLabels] = []
+    errors: dict[int, str] = {}
+    seconds = {"decode": 0.0, "model": 0.0}
+    clock = time.monotonic()
+    for frames in _read(store, clip, errors):
+        seconds["decode"] += time.monotonic() - clock
         clock = time.monotonic()
-        for frames in self._read(clip, errors):
-            seconds["decode"] += time.monotonic() - clock
-            clock = time.monotonic()
-            labels.extend(bank.predict(frames, [0] * len(frames)))
-            seconds["model"] += time.monotonic() - clock
-            clock = time.monotonic()
-        key = self._store.predictions.write(clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, labels, errors)
-        return ClipReceipt(
-            **asdict(clip),
-            num_frames=len(labels),
-            num_objects=sum(len(frame.annotations) for frame in labels),
-            num_errors=len(errors),
-            decode_seconds=seconds["decode"],
-            model_seconds=seconds["model"],
-            key=key,
-        )
-
-    def _read(self, clip: Clip, errors: dict[int, str]) -> Iterator[list[Frame]]:
-        """A few frames at a time; what cannot be decoded ends up in `errors`, frame by frame."""
-        batch: list[Frame] = []
-        seen = clip.start
-        try:
-            with open_frames(self._store.shard(clip.shard_id)) as source:
-                for frame in source.read(range(clip.start, clip.stop)):
-                    batch.append(frame)
-                    seen = frame.frame_index + 1
-                    if len(batch) == FRAMES_IN_MEMORY:
-                        yield batch
-                        batch = []
-        except MicroModelError as error:
-            errors.update((index, f"{type(error).__name__}: {error}") for index in range(seen, clip.stop))
-        if batch:
-            yield batch
+        labels.extend(predict(frames))
+        seconds["model"] += time.monotonic() - clock
+        clock = time.monotonic()
+    key = store.predictions.write(clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, labels, errors)
+    return ClipReceipt(
+        **asdict(clip),
+        num_frames=len(labels),
+        num_objects=sum(len(frame.annotations) for frame in labels),
+        num_errors=len(errors),
+        decode_seconds=seconds["decode"],
+        model_seconds=seconds["model"],
+        key=key,
+    )
 
 
-def _missing(done: Sequence[tuple[int, int]], num_frames: int) -> Iterator[tuple[int, int]]:
-    """The stretches (start, stop) of 0..num_frames that no clip of `done` covers; `done` is in order and may overlap."""
+def missing_clips(
+    done: Sequence[tuple[int, int]],
+    num_frames: int,
+    *,
+    shard_id: str,
+    ontology: str,
+    generation: int,
+    frames_per_clip: int = FRAMES_PER_CLIP,
+) -> Iterator[Clip]:
+    """Clips of the frames 0..num_frames that nothing in `done` covers, which is in order and may overlap."""
     reached = 0
     for start, stop in [*done, (num_frames, num_frames)]:
-        if reached < start:
-            yield reached, start
+        for first in range(reached, start, frames_per_clip):
+            last = min(first + frames_per_clip, start)
+            yield Clip(shard_id=shard_id, ontology=ontology, generation=generation, start=first, stop=last)
         reached = max(reached, stop)
 
 
-def _clips(card: Card, start: int, stop: int, frames_per_clip: int) -> Iterator[Clip]:
-    for first in range(start, stop, frames_per_clip):
-        yield Clip(
-            shard_id=card.shard_id,
-            ontology=card.ontology,
-            generation=card.generation,
-            start=first,
-            stop=min(first + frames_per_clip, stop),
-        )
+def _read(store: Store, clip: Clip, errors: dict[int, str]) -> Iterator[list[Frame]]:
+    """A few frames at a time; what cannot be decoded ends up in `errors`, frame by frame."""
+    batch: list[Frame] = []
+    seen = clip.start
+    try:
+        with open_frames(store.shard(clip.shard_id)) as source:
+            for frame in source.read(range(clip.start, clip.stop)):
+                batch.append(frame)
+                seen = frame.frame_index + 1
+                if len(batch) == FRAMES_IN_MEMORY:
+                    yield batch
+                    batch = []
+    except MicroModelError as error:
+        errors.update((index, f"{type(error).__name__}: {error}") for index in range(seen, clip.stop))
+    if batch:
+        yield batch

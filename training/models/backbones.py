@@ -2,27 +2,22 @@
 
 import hashlib
 import logging
-import multiprocessing
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Any
 
-import fsspec
 import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.ops.misc import Conv2dNormActivation
 
 from training.errors import BadBackbone
+from training.models.pretrained import download, load_state, read_state_dict, weights_enum
 
 __all__ = ["Backbone", "Trunk", "empty_trunk", "resolve_weights", "starting_trunk", "weights_hash"]
 
 log = logging.getLogger(__name__)
 
-DOWNLOAD_PATIENCE_S = 20.0
 SMALLEST_TAP_STRIDE = 4
 _PROBE_PIXELS = 128
 
@@ -65,6 +60,11 @@ class Trunk(nn.Module):
                 maps.append(x_NCHW)
         return maps
 
+    def until(self, stride: int) -> tuple[nn.Sequential, int]:
+        """The stages up to the map of this stride, one of `strides`, and its channels: nothing deeper is computed."""
+        tap = self.strides.index(stride)
+        return nn.Sequential(*self.stages[: self._tap_stages[tap] + 1]), self.channels[tap]
+
 
 def empty_trunk(name: str) -> Trunk:
     """A trunk with random weights.
@@ -84,7 +84,7 @@ def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
     weights = resolve_weights(backbone)
     model = _classifier(backbone.name)
     if weights is not None:
-        _load(model, weights, backbone)
+        load_state(model, weights, backbone.weights, backbone.name)
     return Trunk(_stages(model, backbone.name), backbone.name), weights is not None
 
 
@@ -100,10 +100,10 @@ def resolve_weights(backbone: Backbone) -> dict[str, Tensor] | None:
         return None
     if wanted == "auto":
         return _auto_weights(backbone.name)
-    enum = _weights_enum(backbone.name)
+    enum = weights_enum(backbone.name)
     if wanted in enum.__members__:
-        return _download(enum[wanted], backbone.name)
-    return _read_state_dict(wanted)
+        return download(enum[wanted], backbone.name)
+    return read_state_dict(wanted)
 
 
 def weights_hash(backbone: Backbone) -> str:
@@ -163,69 +163,9 @@ def _taps(stages: Sequence[nn.Module], name: str) -> list[tuple[int, int, int]]:
     return [tap for stride, tap in sorted(last.items()) if stride >= SMALLEST_TAP_STRIDE]
 
 
-def _load(model: nn.Module, weights: dict[str, Tensor], backbone: Backbone) -> None:
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise BadBackbone(f"weights {backbone.weights!r} do not fit {backbone.name}: {first}") from error
-
-
-def _weights_enum(name: str) -> Any:
-    try:
-        return torchvision.models.get_model_weights(name)
-    except ValueError as error:
-        raise BadBackbone(f"backbone {name!r} is not a torchvision model") from error
-
-
 def _auto_weights(name: str) -> dict[str, Tensor] | None:
     try:
-        return _download(_weights_enum(name).DEFAULT, name)
+        return download(weights_enum(name).DEFAULT, name)
     except BadBackbone as error:
         log.warning("%s; fitting from scratch (give --weights a path or 'none' to choose)", error)
         return None
-
-
-def _download(weights: Any, name: str) -> dict[str, Tensor]:
-    """The state dict of a torchvision enum member: from torch's cache, else downloaded within DOWNLOAD_PATIENCE_S.
-
-    A dead network may hang a connection for minutes, so the download runs in a process of its own that is ended.
-    """
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
-    if not cached.exists():
-        process = multiprocessing.get_context("spawn").Process(target=_fetch, args=(weights.url, str(cached)), daemon=True)
-        process.start()
-        process.join(DOWNLOAD_PATIENCE_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
-    if not cached.exists():
-        raise BadBackbone(f"weights {weights} of {name}: not cached at {cached} and not downloadable from {weights.url}")
-    return _read_state_dict(str(cached))
-
-
-def _fetch(url: str, path: str) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(url, path, progress=False)
-    except OSError:
-        raise SystemExit(1) from None
-
-
-def _read_state_dict(uri: str) -> dict[str, Tensor]:
-    try:
-        with fsspec.open(uri, "rb") as file:
-            if uri.endswith(".safetensors"):
-                from safetensors.torch import load
-
-                return load(file.read())
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise BadBackbone(f"weights {uri!r} cannot be read as a state dict: {_first_line(error)}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadBackbone(f"weights {uri!r} hold {type(state).__name__}, needed a state dict of tensors")
-    return dict(state)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from training.errors import BadBackbone
-from training.models import backbones
+from training.models import pretrained
 from training.models.backbones import Backbone, empty_trunk, resolve_weights, starting_trunk, weights_hash
 
 
@@ -74,7 +74,7 @@ def test_auto_falls_back_to_scratch_with_one_warning_when_nothing_can_be_downloa
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(backbones, "DOWNLOAD_PATIENCE_S", 0.1)  # ended before it could connect
+    monkeypatch.setattr(pretrained, "DOWNLOAD_PATIENCE_S", 0.1)  # ended before it could connect
     assert resolve_weights(Backbone(name="shufflenet_v2_x0_5", weights="auto")) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "fitting from scratch" in caplog.text
