@@ -50,7 +50,7 @@ def measured_seconds(actions: Iterable[HumanAction], table: Seconds, *, at_least
     for action in actions:
         if action.seconds is not None and action.action in _ACTIONS:
             taken[action.action].append(action.seconds)
-    return replace(table, **{name: mean(seconds) for name, seconds in taken.items() if len(seconds) >= at_least})
+    return replace(table, **{name: mean(seconds) for name, seconds in taken.items() if len(seconds) >= at_least and any(seconds)})
 
 
 def _entries(document: Any, names: Iterable[str], where: str) -> Mapping[str, Any]:

@@ -80,7 +80,7 @@ class Journal:
         if any(batch.damage for batch in self._parse(data, range(first, first + PAGE))):
             return False
         try:
-            self._objects.create(self._page_key(first), b"".join(data))
+            self._objects.create(self._page_key(first), b"".join(part.rstrip(b"\n") + b"\n" for part in data))
         except AlreadyExists:  # somebody else folded the same
             return False
         return True

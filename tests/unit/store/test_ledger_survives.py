@@ -57,7 +57,6 @@ def kill_and_check(store: Store, rounds: int, seed: int) -> None:
 
 def test_what_was_acknowledged_outlives_a_kill_at_any_moment(store: Store) -> None:
     kill_and_check(store, rounds=15, seed=4)
-    assert list((Path(store.url) / "ledger/dog/detection.dog").glob("*-*.jsonl")) or len(recorded(store)) < 256
 
 
 @pytest.mark.slow

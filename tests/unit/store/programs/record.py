@@ -5,7 +5,8 @@ from itertools import count
 
 from training.data.annotations import Annotation
 from training.data.human_actions import HumanAction
-from training.store.store import Store
+from training.store.ledger import Ledger
+from training.store.local import LocalObjects
 
 
 def action(event_id: str, frame_index: int) -> HumanAction:
@@ -23,7 +24,7 @@ def action(event_id: str, frame_index: int) -> HumanAction:
 
 
 def main(url: str, writer: str, batches: int) -> None:
-    ledger = Store.open(url).ledger
+    ledger = Ledger(LocalObjects(url))
     for turn in range(batches) if batches else count():
         receipt = ledger.append([action(f"{writer}-{turn}-{part}", turn) for part in range(3)])
         assert receipt.recorded == 3, receipt
