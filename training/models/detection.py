@@ -188,7 +188,7 @@ class Detection:
         scores = peaks_Khw[k, row, column]
         boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
         keep = batched_nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
-        keep = keep[_believed(k[keep], scores[keep], decoding)]
+        keep = keep[_believed(k[keep], scores[keep], decoding, counted=place.bounded)]
         in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
         if place.bounded:
             in_frame = in_frame.clip(0, [place.frame_width, place.frame_height] * 2)
@@ -200,10 +200,15 @@ class Detection:
         )
 
 
-def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any]) -> Tensor:
-    """(M,) whether each object, best first, is sure enough for being the n-th of its class on one frame."""
-    seen = F.one_hot(k_M, len(decoding["most"])).cumsum(0).gather(1, k_M[:, None])[:, 0]
+def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any], *, counted: bool) -> Tensor:
+    """(M,) whether each object, best first, is sure enough for being the n-th of its class on one frame.
+
+    counted: whether there being an n-th says anything; it does not of tiles, which are cut anywhere.
+    """
     always, sometimes, never = decoding["min_scores"]
+    if not counted:
+        return scores_M >= sometimes
+    seen = F.one_hot(k_M, len(decoding["most"])).cumsum(0).gather(1, k_M[:, None])[:, 0]
     fewest, most = (torch.tensor(decoding[name], device=k_M.device)[k_M] for name in ("fewest", "most"))
     needed = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
     return scores_M >= needed

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from training.data.sources import probe
-from training.loop.sample import evenly_spaced, representative, representative_frames
+from training.loop.sample import evenly_spaced, representative, representative_frames, varied
 from training.models.backbones import Backbone
 
 SCRATCH = Backbone(name="mobilenet_v2", weights="none")
@@ -36,9 +36,12 @@ def test_frames_that_all_look_alike_are_spread_in_time() -> None:
     assert all(abs(found - wanted) <= 6 for found, wanted in zip(chosen, (12, 37, 62, 87), strict=True)), chosen
 
 
-def test_what_counts_nothing_is_neither_stood_for_nor_chosen() -> None:
-    weights = [1.0] * 10 + [1e-6] * 10
-    assert max(representative(groups(5, 5, 10).astype(np.float32), 4, weights=weights)) < 10
+def test_rare_kinds_of_ground_are_shown_as_well_as_common_ones() -> None:
+    forest, water, road = np.eye(3)
+    rows = np.stack([forest] * 20 + [0.5 * forest + 0.5 * water] * 5 + [0.9 * forest + 0.1 * road])
+    chosen = varied(rows, 2)
+    assert 25 in chosen
+    assert any(20 <= row < 25 for row in chosen)
 
 
 def test_no_more_rows_than_there_are() -> None:

@@ -9,10 +9,10 @@ from training.data.ontology import Ontology
 from training.models.actions import Actions
 from training.models.detection import ALWAYS_SCORE, NEVER_SCORE, SOMETIMES_SCORE, Detection
 from training.models.geometry import Placement
-from training.models.network import NetworkConfig
+from training.models.network import DenseConfig
 
 ONTOLOGY = Ontology(name="cars", task="detection", classes=("car", "bus"))
-CONFIG = NetworkConfig(backbone="mobilenet_v2", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 2, "box": 4})
+CONFIG = DenseConfig(backbone="mobilenet_v2", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 2, "box": 4})
 PLACE = Placement(frame_width=128, frame_height=64, width=128, height=64, scale_x=1.0, scale_y=1.0)
 EASY = {"fewest": [9, 9], "most": [9, 9], "min_scores": [ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE]}
 
