@@ -1,5 +1,7 @@
 """Detection by hand-computed cases: what is asked for, what comes back, what it costs to correct."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,8 @@ def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     outputs["heat"] = outputs["heat"].clamp(max=float(torch.logit(torch.tensor(0.4))))
     limits = task.learned_limits([frame(one), frame(one)], (64, 128))
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 1, "0.4 is enough for the first, not for a second"
+    tile = replace(PLACE, bounded=False)
+    assert len(task.decode(outputs, [tile], CONFIG, limits)[0]) == 2, "a tile is cut anywhere: its number of objects says nothing"
     limits = task.learned_limits([frame(one), frame(one, two)], (64, 128))
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 2, "two were seen before"
 
