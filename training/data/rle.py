@@ -149,5 +149,6 @@ def _runs(counts: str) -> Runs:
 
 def _checked(runs: Runs, height: int, width: int) -> Runs:
     if not len(runs) or runs.min() < 0 or int(runs.sum()) != height * width:
-        raise BadAnnotation(f"mask runs that add up to {int(runs.sum())} pixels, needed {height * width} without negative ones")
+        least = f", the smallest {runs.min()}" if len(runs) and runs.min() < 0 else ""
+        raise BadAnnotation(f"mask runs that add up to {int(runs.sum())} pixels{least}; needed {height * width}, none negative")
     return runs

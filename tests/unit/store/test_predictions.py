@@ -1,5 +1,8 @@
+import re
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,6 +68,21 @@ def test_the_files_are_plain_parquet_that_others_read(store: Store) -> None:
         (2, "error", "gone"),
     ]
     assert rows[0]["shard_id"] == "2024"
+
+
+def test_the_snippet_of_the_page_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.create(str(tmp_path / "store"))
+    for name, number in (("2024", 2), ("quay", 3)):
+        store.predictions.write(name, "detection.boat", 1, 0, number, [said(n, shard_id=name) for n in range(number)])
+    page = (Path(__file__).resolve().parents[3] / "docs" / "store.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(snippet, found)
+    assert sorted(found["boxes"]["shard_id"].to_pylist()) == ["2024"] * 2 + ["quay"] * 3
+    assert sorted(found["frames"]["shard_id"]) == ["2024"] * 2 + ["quay"] * 3
+    with pytest.raises(pa.ArrowException):
+        pq.read_table("store/predictions/detection.boat")
 
 
 @pytest.mark.parametrize(
