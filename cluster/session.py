@@ -8,6 +8,8 @@ from typing import Any
 
 import ray
 
+from training.errors import HostUnavailable
+
 __all__ = ["DEFAULTS", "ray_session"]
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # only labels, models and receipts pass through it; frames never do
@@ -29,6 +31,8 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
 
     Args:
         num_cpus: size of a local cluster; the machine's CPUs by default. Ignored when a cluster is joined.
+    Raises:
+        HostUnavailable: Ray does not start, as on a machine that is overloaded, or cannot be reached.
     """
     if ray.is_initialized():
         yield
@@ -37,7 +41,13 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "local")
     local: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **(local if address == "local" else {}))
+    except Exception as error:  # Ray raises its time-outs as plain Exception
+        reason = " ".join(str(error).split())
+        raise HostUnavailable(
+            f"Ray ({address}): {reason}; needed a Ray that starts, try again when the machine is less busy"
+        ) from error
     try:
         yield
     finally:

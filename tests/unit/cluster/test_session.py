@@ -1,0 +1,22 @@
+"""Ray that does not start is told in one line."""
+
+from typing import Any
+
+import pytest
+import ray
+
+from cluster.session import ray_session
+from training.errors import HostUnavailable
+
+
+def test_a_ray_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(HostUnavailable, match=r"^Ray \(local\): The current node timed out during startup\.; needed [^\n]*$"),
+        ray_session(),
+    ):
+        pytest.fail("never reached")
