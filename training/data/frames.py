@@ -1,7 +1,7 @@
 """One picture of a shard, and the one way to read them whatever the shard is made of."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -44,6 +44,10 @@ class Frame:
     @property
     def height(self) -> int:
         return int(self.image_HW3.shape[0])
+
+    def alone(self) -> "Frame":
+        """Without its surroundings."""
+        return self if self.around_HW3 is None else replace(self, around_HW3=None, origin_xy=(0, 0))
 
     @property
     def seen_HW3(self) -> NDArray[np.uint8]:

@@ -19,11 +19,14 @@ from training.learning.batches import Batches
 from training.learning.norms import batch_norms, hold_norms, settle_norms
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
+from training.learning.solve import solved_network
 from training.models.backbones import Backbone, starting_trunk
+from training.models.grid import GridNetwork
 from training.models.inputs import resized, view
 from training.models.micro_model import MicroModel
-from training.models.network import DenseNetwork, NetworkConfig
-from training.models.tasks import Task, task_for
+from training.models.network import DenseConfig, DenseNetwork
+from training.models.networks import Network
+from training.models.tasks import DenseTask, GridTask, task_for
 
 __all__ = ["BankFit", "LabelledFrames", "fit_bank"]
 
@@ -36,6 +39,8 @@ GRADIENT_NORM = 10.0
 class LabelledFrames:
     """Frames of one shard that a person labelled completely, and what that person said.
 
+    others: unlabelled frames of the shard, for tasks that learn from them what is usual; they may be smaller.
+    others_scale: pixels of `others` per pixel of `frames`.
     Raises:
         WrongShape: not one FrameLabels per frame, in the same order.
         NothingToLearn: no frame, or no annotation on any of them.
@@ -45,6 +50,8 @@ class LabelledFrames:
     ontology: Ontology
     frames: tuple[Frame, ...]
     labels: tuple[FrameLabels, ...]
+    others: tuple[Frame, ...] = ()
+    others_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if [frame.frame_index for frame in self.frames] != [label.frame_index for label in self.labels]:
@@ -73,7 +80,8 @@ def fit_bank(
     """Fit one micro-model per shard; the same seed gives the same weights on the same machine.
 
     Args:
-        report: called every `recipe.report_every` steps with the shard, the step and {"loss": …}.
+        report: called every `recipe.report_every` steps with the shard, the step and {"loss": …}; once, as step 1, where the
+            head is solved in closed form.
     Raises:
         BadBackbone: the weights cannot be used; nothing is fitted. What goes wrong with one shard lands in `failures`.
     """
@@ -91,15 +99,65 @@ def _fit_one(
     labelled: LabelledFrames, recipe: Recipe, backbone: Backbone, seed: int, device: torch.device, report: Report
 ) -> MicroModel:
     torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
     task = task_for(labelled.ontology)
-    network, pretrained = _starting_network(labelled, task, recipe, backbone)
+    frame = max(labelled.frames, key=lambda frame: frame.width * frame.height)
+    scale = input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe)
+    decoding = task.learned_limits(labelled.labels, (frame.height, frame.width))
+    if isinstance(task, GridTask):
+        network: Network = _solved(labelled, task, scale, backbone, device, report)
+    else:
+        config = DenseConfig(
+            backbone=backbone.name,
+            scale=scale,
+            output_stride=task.output_stride,
+            neck_channels=recipe.neck_channels,
+            branches=task.branches(),
+            coordinates=task.coordinates,
+        )
+        random = np.random.default_rng(seed)
+        network = _descended(labelled, task, config, decoding, recipe, backbone, random, device, report)
+    network.eval().requires_grad_(False)
+    return MicroModel(shard_id=labelled.shard_id, ontology=labelled.ontology, network=network, decoding=decoding)
+
+
+def _solved(
+    labelled: LabelledFrames, task: GridTask, scale: float, backbone: Backbone, device: torch.device, report: Report
+) -> GridNetwork:
+    network, loss = solved_network(
+        task,
+        labelled.frames,
+        labelled.labels,
+        labelled.others,
+        scale=scale,
+        others_scale=scale / labelled.others_scale,
+        backbone=backbone,
+        device=device,
+    )
+    if not math.isfinite(loss):
+        raise FitDiverged(f"{labelled.shard_id}: loss {loss} in closed form, needed a finite number")
+    report(labelled.shard_id, 1, {"loss": loss})
+    return network
+
+
+def _descended(
+    labelled: LabelledFrames,
+    task: DenseTask,
+    config: DenseConfig,
+    decoding: Mapping[str, Any],
+    recipe: Recipe,
+    backbone: Backbone,
+    random: np.random.Generator,
+    device: torch.device,
+    report: Report,
+) -> DenseNetwork:
+    trunk, pretrained = starting_trunk(backbone)
+    network = DenseNetwork(trunk, config)
+    task.initialise(network, labelled.labels)
     network.to(device)
     _freeze(network, recipe)
-    optimiser, schedule = _optimiser(network, recipe, pretrained)
-    decoding = task.learned_limits(labelled.labels, (labelled.frames[0].height, labelled.frames[0].width))
-    views = _Views(labelled, task, network.config, decoding, recipe, random)
+    views = _Views(labelled, task, config, decoding, recipe, random)
     _set_training(network, views, pretrained, recipe)
+    optimiser, schedule = _optimiser(network, recipe, pretrained)
     batches = Batches(network, views.draw, cached_views=recipe.cached_views, batch_size=recipe.batch_size, random=random)
     for step in range(1, recipe.steps + 1):
         maps, targets = batches.next()
@@ -113,29 +171,7 @@ def _fit_one(
         schedule.step()
         if step % recipe.report_every == 0:
             report(labelled.shard_id, step, {"loss": loss.item()})
-    network.eval().requires_grad_(False)
-    return MicroModel(
-        shard_id=labelled.shard_id,
-        ontology=labelled.ontology,
-        network=network,
-        decoding=decoding,
-    )
-
-
-def _starting_network(labelled: LabelledFrames, task: Task, recipe: Recipe, backbone: Backbone) -> tuple[DenseNetwork, bool]:
-    frame = labelled.frames[0]
-    config = NetworkConfig(
-        backbone=backbone.name,
-        scale=input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe),
-        output_stride=task.output_stride,
-        neck_channels=recipe.neck_channels,
-        branches=task.branches(),
-        coordinates=task.coordinates,
-    )
-    trunk, pretrained = starting_trunk(backbone)
-    network = DenseNetwork(trunk, config)
-    task.initialise(network, labelled.labels)
-    return network, pretrained
+    return network
 
 
 def _freeze(network: DenseNetwork, recipe: Recipe) -> None:
@@ -183,8 +219,8 @@ class _Views:
     def __init__(
         self,
         labelled: LabelledFrames,
-        task: Task,
-        config: NetworkConfig,
+        task: DenseTask,
+        config: DenseConfig,
         decoding: Mapping[str, Any],
         recipe: Recipe,
         random: np.random.Generator,

@@ -16,9 +16,9 @@ import torch
 
 from training.data.annotations import FrameLabels, labels_hash
 from training.data.shards import Shard
-from training.data.sources import open_frames
-from training.errors import MicroModelError, NothingToLearn
+from training.errors import MicroModelError
 from training.learning.fit import LabelledFrames, Report, fit_bank
+from training.learning.gather import gather
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
 from training.models.micro_model import MicroModel
@@ -133,7 +133,7 @@ def _fit_bundle(
     bundle: dict[FitJob, LabelledFrames] = {}
     for job in jobs:
         try:
-            bundle[job] = _gather(store, job)
+            bundle[job] = gather(store, job.shard_id, job.ontology, recipe)
         except MicroModelError as error:
             receipts[job] = _failure(job, error)
     bank = fit_bank(list(bundle.values()), recipe=recipe, backbone=backbone, seed=seed, device=_device(), report=report)
@@ -146,17 +146,6 @@ def _fit_bundle(
         except MicroModelError as error:
             receipts[job] = _failure(job, error)
     return receipts
-
-
-def _gather(store: Store, job: FitJob) -> LabelledFrames:
-    """Decode the frames somebody labelled."""
-    shard = store.shard(job.shard_id)
-    labels = store.labels(job.shard_id, job.ontology)
-    if not labels:
-        raise NothingToLearn(f"{job.shard_id}: no annotations of {job.ontology}, needed at least one labelled frame")
-    with open_frames(shard) as source:
-        frames = tuple(source.read([label.frame_index for label in labels]))
-    return LabelledFrames(shard_id=job.shard_id, ontology=store.ontology(job.ontology), frames=frames, labels=tuple(labels))
 
 
 def _publish(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from training.models.network import DenseNetwork
+from training.models.networks import Network
 
 __all__ = ["batch_norms", "hold_norms", "settle_norms"]
 
@@ -19,7 +19,7 @@ def hold_norms(trunk: nn.Module) -> None:
 
 
 @torch.no_grad()
-def settle_norms(network: DenseNetwork, x_NCHW: Tensor) -> None:
+def settle_norms(network: Network, x_NCHW: Tensor) -> None:
     """Take the statistics of these pictures: random weights have none, and without them their maps vanish or explode."""
     norms = batch_norms(network)
     before = [norm.momentum for norm in norms]

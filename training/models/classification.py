@@ -1,10 +1,10 @@
 """Classification: which classes a whole frame shows.
 
-Every place of the picture votes for each class; how much a place counts is learned beside it (attention pooling, Ilse
-et al., 2018), so that a small thing somewhere can decide. Each class is its own yes or no; where every labelled frame
-has exactly one class, the strongest is the answer.
+The head is solved, not descended: ridge regression from what is unusual about a frame, seen in a grid of cells by a
+frozen trunk, to its classes. Five labels determine no more than that. Where every labelled frame has exactly one class,
+the strongest is the answer; else each class is its own yes or no.
 
-N pictures, K classes, h x w cells of the output grid.
+N pictures, K classes, D features of a picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +12,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchmetrics.functional.classification import multilabel_f1_score
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import CLASS_SECONDS, Actions
+from training.models.calibration import sigmoid_temperature, softmax_temperature, thresholds
 from training.models.geometry import Placement
-from training.models.network import DenseNetwork, NetworkConfig
+from training.models.grid import GridNetwork
+from training.models.network import NetworkConfig
+from training.models.ridge import solve_ridge
 
 __all__ = ["Classification"]
 
 YES = 0.5
-FREE_TURN = 0.0
 AMBIGUOUS_WEIGHT = 0.5
 
 
@@ -32,7 +33,8 @@ class Classification:
     """Classes of whole frames."""
 
     output_stride = 16
-    coordinates = True
+    cells = 8
+    num_others = 100
     seconds = CLASS_SECONDS
 
     def __init__(self, ontology: Ontology) -> None:
@@ -40,35 +42,29 @@ class Classification:
         self._class_index = {name: index for index, name in enumerate(ontology.classes)}
 
     def branches(self) -> dict[str, int]:
-        return {"vote": len(self.ontology.classes), "weight": len(self.ontology.classes)}
+        return {"logit": len(self.ontology.classes)}
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return []
 
-    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
-        return FREE_TURN
-
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Whether a frame shows exactly one class."""
-        return {"one_class": all(self.num_objects(frame) == 1 for frame in labels), "min_score": YES}
+        return {"one_class": self._one_class(labels), "min_score": YES}
 
-    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
-        """The labels say nothing here that the first steps do not learn."""
-
-    def targets(
-        self,
-        labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
-        decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """classes: (N, K) 0 or 1. sure: (N,) how much the frame counts, less where a person called it ambiguous."""
+    def solve(self, network: GridNetwork, features_ND: Tensor, labels: Sequence[FrameLabels], others_MD: Tensor) -> float:
+        """Logits whose softmax, or sigmoid, is calibrated on each labelled frame fitted without it."""
+        said_NK = self._said(labels).to(features_ND)
         sure = [AMBIGUOUS_WEIGHT if any(a.ambiguous for a in frame.annotations) else 1.0 for frame in labels]
-        return {"classes": self._said(labels), "sure": torch.tensor(sure)}
-
-    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        entropy = F.binary_cross_entropy_with_logits(_pooled(outputs), targets["classes"], reduction="none").sum(1)
-        return entropy * targets["sure"]
+        ridge = solve_ridge(features_ND, said_NK, torch.tensor(sure).to(features_ND), others_MD=others_MD)
+        left_out_NK, said_NK = ridge.left_out_NK.cpu(), said_NK.cpu()
+        if self._one_class(labels):
+            level_K, temperature = torch.zeros(said_NK.shape[1]), softmax_temperature(left_out_NK, said_NK)
+        else:
+            level_K = thresholds(left_out_NK, said_NK)
+            temperature = sigmoid_temperature(left_out_NK - level_K, said_NK)
+        network.linear.weight.data = ridge.weight_KD / temperature
+        network.linear.bias.data = (ridge.bias_K - level_K.to(features_ND)) / temperature
+        return float((left_out_NK - said_NK).square().mean())
 
     def decode(
         self,
@@ -77,7 +73,9 @@ class Classification:
         config: NetworkConfig,
         decoding: Mapping[str, Any],
     ) -> list[tuple[Annotation, ...]]:
-        return [self._classes(p_K, decoding) for p_K in _pooled(outputs).float().sigmoid().cpu()]
+        logits_NK = outputs["logit"].float().cpu()
+        p_NK = logits_NK.softmax(1) if decoding["one_class"] else logits_NK.sigmoid()
+        return [self._classes(p_K, decoding) for p_K in p_NK]
 
     def num_objects(self, frame: FrameLabels) -> int:
         """Each class of a frame is one thing to say."""
@@ -108,6 +106,9 @@ class Classification:
         swapped = min(missing, wrong)
         return Actions(draw=missing - swapped, delete=wrong - swapped, adjust=swapped, confirm=len(true & said))
 
+    def _one_class(self, labels: Sequence[FrameLabels]) -> bool:
+        return all(self.num_objects(frame) == 1 for frame in labels)
+
     def _said(self, labels: Sequence[FrameLabels]) -> Tensor:
         said = torch.zeros(len(labels), len(self.ontology.classes))
         for row, frame in enumerate(labels):
@@ -119,9 +120,3 @@ class Classification:
         chosen = [int(p_K.argmax())] if decoding["one_class"] else torch.nonzero(p_K >= decoding["min_score"])[:, 0].tolist()
         names = self.ontology.classes
         return tuple(Annotation(class_name=names[k], level="image", score=float(p_K[k]), provenance="model") for k in chosen)
-
-
-def _pooled(outputs: Mapping[str, Tensor]) -> Tensor:
-    """(N, K) logits: each class's votes, weighted by where it looks."""
-    attention = outputs["weight"].flatten(2).softmax(2)
-    return (outputs["vote"].flatten(2) * attention).sum(2)

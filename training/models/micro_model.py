@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.data.ontology import Ontology
-from training.models.backbones import empty_trunk
-from training.models.network import DenseNetwork, NetworkConfig
+from training.models.networks import Network, empty_network
 from training.models.tasks import Task, task_for
 
 __all__ = ["MicroModel"]
@@ -27,7 +26,7 @@ class MicroModel:
 
     shard_id: str
     ontology: Ontology
-    network: DenseNetwork
+    network: Network
     decoding: Mapping[str, Any]
     generation: int | None = None
     task: Task = field(init=False)
@@ -58,8 +57,7 @@ class MicroModel:
         """Rebuild from to_json() and tensors(); batch norms are folded into the convolutions before them, for speed."""
         values = dict(document)
         ontology, decoding = Ontology.from_json(values.pop("ontology")), values.pop("decoding")
-        config = NetworkConfig.from_json(values)
-        network = DenseNetwork(empty_trunk(config.backbone), config)
+        network = empty_network(values)
         network.load_state_dict(dict(tensors))
         network.eval().requires_grad_(False)
         fold_batch_norms(network)

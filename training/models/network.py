@@ -1,11 +1,11 @@
-"""The dense network of a micro-model: trunk, neck, and one head with a branch per thing its task predicts.
+"""The dense network of a task that says where things are: trunk, neck, and one head with a branch per thing it predicts.
 
 N pictures, C channels, H x W input pixels, h x w cells of the output grid (h = H / output_stride).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from training.models.backbones import Trunk
 
-__all__ = ["DenseNetwork", "NetworkConfig"]
+__all__ = ["DenseConfig", "DenseNetwork", "NetworkConfig", "coordinates"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,36 +22,43 @@ DEEPEST_STRIDE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """Everything needed to rebuild a network around its tensors; goes into the card.
+    """What every kind of network needs to be rebuilt around its tensors; goes into the card.
 
     scale: input pixels per frame pixel; a frame is resized by it and padded to a multiple of 32.
     output_stride: input pixels per cell of the output grid.
     branches: name of a head branch -> its channels.
-    coordinates: the head sees where in the picture it is (CoordConv; Liu et al., 2018).
     """
 
+    kind: ClassVar[str]
     backbone: str
     scale: float
     output_stride: int
-    neck_channels: int
     branches: Mapping[str, int]
-    coordinates: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "branches": dict(self.branches)}
+        return {"kind": self.kind, **asdict(self), "branches": dict(self.branches)}
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "NetworkConfig":
-        return cls(**document)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseConfig(NetworkConfig):
+    """neck_channels: width of the maps that all strides are summed in.
+
+    coordinates: the head sees where in the picture it is (CoordConv; Liu et al., 2018).
+    """
+
+    kind: ClassVar[str] = "dense"
+    neck_channels: int
+    coordinates: bool = False
 
 
 class DenseNetwork(nn.Module):
     """Feature maps at every tapped stride, each brought to `neck_channels` and summed, then a small head per branch."""
 
+    looks_around = True  # what surrounds a tile helps to find what lies on its edge
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: Trunk, config: NetworkConfig) -> None:
+    def __init__(self, trunk: Trunk, config: DenseConfig) -> None:
         super().__init__()
         self.config = config
         self.trunk = trunk
@@ -63,20 +70,27 @@ class DenseNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
-        """x_NCHW: RGB in 0..1, H and W multiples of 32. Returns branch name -> (N, channels, h, w)."""
-        return self.answer(self.features(x_NCHW))
+    def forward(self, x_NCHW: Tensor, places_2hw: Tensor | None = None) -> dict[str, Tensor]:
+        """What the head says: branch name -> (N, channels, h, w).
+
+        x_NCHW: RGB in 0..1, H and W multiples of 32.
+        places_2hw: where in the picture a piece of it lies, cut out of its `coordinates`; None if x_NCHW is all of it.
+        """
+        return self.answer(self.features(x_NCHW), places_2hw)
 
     def features(self, x_NCHW: Tensor) -> list[Tensor]:
         """The trunk's maps, one per tapped stride: (N, channels, H / stride, W / stride)."""
         maps: list[Tensor] = self.trunk((x_NCHW - self.mean) / self.std)
         return maps
 
-    def answer(self, maps: list[Tensor]) -> dict[str, Tensor]:
+    def answer(self, maps: list[Tensor], places_2hw: Tensor | None = None) -> dict[str, Tensor]:
         """What the head says about the trunk's maps: branch name -> (N, channels, h, w)."""
         fused_NChw = self._fuse(maps)
         if self.config.coordinates:
-            fused_NChw = torch.cat([fused_NChw, _coordinates(fused_NChw)], dim=1)
+            rows, columns = fused_NChw.shape[-2:]
+            places = coordinates(rows, columns, fused_NChw.device) if places_2hw is None else places_2hw
+            placed_N2hw = places.to(fused_NChw.dtype).expand(len(fused_NChw), 2, rows, columns)
+            fused_NChw = torch.cat([fused_NChw, placed_N2hw], dim=1)
         neck_NChw = self.smooth(fused_NChw)
         return {name: head(neck_NChw) for name, head in self.heads.items()}
 
@@ -100,12 +114,10 @@ class DenseNetwork(nn.Module):
         return fused
 
 
-def _coordinates(x_NChw: Tensor) -> Tensor:
-    """(N, 2, h, w): x and y from -1 to 1 across the picture."""
-    rows, columns = x_NChw.shape[-2:]
-    y, x = (torch.linspace(-1, 1, count, device=x_NChw.device) for count in (rows, columns))
-    grid = torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)])
-    return grid.expand(len(x_NChw), 2, rows, columns).to(x_NChw.dtype)
+def coordinates(rows: int, columns: int, device: torch.device) -> Tensor:
+    """(2, rows, columns): x and y from -1 to 1 across the picture."""
+    y, x = (torch.linspace(-1, 1, count, device=device) for count in (rows, columns))
+    return torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)])
 
 
 def _branch(width: int, channels: int) -> nn.Sequential:

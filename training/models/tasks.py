@@ -4,7 +4,7 @@ Nothing outside the task files asks which task it has; `task_for` is the one tab
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -15,11 +15,12 @@ from training.models.actions import Actions, Seconds
 from training.models.classification import Classification
 from training.models.detection import Detection
 from training.models.geometry import Placement
+from training.models.grid import GridNetwork
 from training.models.keypoints import Keypoints
 from training.models.network import DenseNetwork, NetworkConfig
 from training.models.segmentation import Segmentation
 
-__all__ = ["TASKS", "Task", "task_for"]
+__all__ = ["TASKS", "DenseTask", "GridTask", "Task", "task_for"]
 
 
 class Task(Protocol):
@@ -27,9 +28,7 @@ class Task(Protocol):
 
     ontology: Ontology
     output_stride: int
-    """Input pixels per cell of the output grid."""
-    coordinates: bool
-    """Whether the head sees where in the picture it is."""
+    """Input pixels per cell of the maps that are used."""
     seconds: Seconds
     """What each action costs a person."""
 
@@ -41,30 +40,8 @@ class Task(Protocol):
         """Side in frame pixels of what must stay visible; the resolution policy reads it. Empty when size does not matter."""
         ...
 
-    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
-        """How far views may be turned and still look like this shard, degrees."""
-        ...
-
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`."""
-        ...
-
-    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
-        """Start the head where the labels say the average answer is."""
-        ...
-
-    def targets(
-        self,
-        labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
-        decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """What the branches should say for N placed frames: name -> (N, …)."""
-        ...
-
-    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """(N,) one loss per picture."""
         ...
 
     def decode(
@@ -92,7 +69,53 @@ class Task(Protocol):
         ...
 
 
-TASKS: dict[str, Callable[[Ontology], Task]] = {
+class DenseTask(Task, Protocol):
+    """Says where things are, in maps; its head is learned by gradient descent."""
+
+    coordinates: bool
+    """Whether the head sees where in the picture it is."""
+
+    def free_turn(self, labels: Sequence[FrameLabels]) -> float:
+        """How far views may be turned and still look like this shard, degrees."""
+        ...
+
+    def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
+        """Start the head where the labels say the average answer is."""
+        ...
+
+    def targets(
+        self,
+        labels: Sequence[FrameLabels],
+        placements: Sequence[Placement],
+        config: NetworkConfig,
+        decoding: Mapping[str, Any],
+    ) -> dict[str, Tensor]:
+        """What the branches should say for N placed frames: name -> (N, …)."""
+        ...
+
+    def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """(N,) one loss per picture."""
+        ...
+
+
+@runtime_checkable
+class GridTask(Task, Protocol):
+    """Says something about the whole frame; its head is solved in closed form on a frozen trunk."""
+
+    cells: int
+    """Rows and columns of the grid that the frame is seen in."""
+    num_others: int
+    """How many unlabelled frames it wants to see, to know what is usual."""
+
+    def solve(self, network: GridNetwork, features_ND: Tensor, labels: Sequence[FrameLabels], others_MD: Tensor) -> float:
+        """Set the linear layer; the mean squared error on each labelled frame fitted without it.
+
+        features_ND: of the labelled frames. others_MD: of the unlabelled ones.
+        """
+        ...
+
+
+TASKS: dict[str, Callable[[Ontology], DenseTask | GridTask]] = {
     "classification": Classification,
     "detection": Detection,
     "segmentation": Segmentation,
@@ -100,7 +123,7 @@ TASKS: dict[str, Callable[[Ontology], Task]] = {
 }
 
 
-def task_for(ontology: Ontology) -> Task:
+def task_for(ontology: Ontology) -> DenseTask | GridTask:
     """The task of an ontology.
 
     Raises:

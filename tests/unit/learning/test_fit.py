@@ -19,7 +19,7 @@ from training.models.bank import Bank
 from training.models.detection import Detection
 from training.models.matching import match_boxes
 from training.models.micro_model import MicroModel
-from training.models.network import DenseNetwork, NetworkConfig
+from training.models.network import DenseConfig, DenseNetwork
 
 TINY = replace(smoke(), steps=2, batch_size=2, report_every=1)
 
@@ -85,7 +85,7 @@ def test_kept_maps_are_those_of_the_first_views_and_are_computed_once() -> None:
     torch.manual_seed(0)
     network = DenseNetwork(
         empty_trunk("resnet18"),
-        NetworkConfig(backbone="resnet18", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 1}),
+        DenseConfig(backbone="resnet18", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 1}),
     ).eval()
     drawn: list[Tensor] = []
 

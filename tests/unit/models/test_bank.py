@@ -12,7 +12,7 @@ from training.models.backbones import empty_trunk
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
-from training.models.network import DenseNetwork, NetworkConfig
+from training.models.network import DenseConfig, DenseNetwork
 from training.store.card import Card
 from training.store.store import Store
 
@@ -23,7 +23,7 @@ EVERYTHING = {"fewest": [99], "most": [99], "min_scores": [0.0, 0.0, 0.0]}
 def random_model(seed: int, scale: float = 1.0) -> MicroModel:
     torch.manual_seed(seed)
     branches = {"heat": 1, "box": 4}
-    config = NetworkConfig(backbone="mobilenet_v3_small", scale=scale, output_stride=8, neck_channels=8, branches=branches)
+    config = DenseConfig(backbone="mobilenet_v3_small", scale=scale, output_stride=8, neck_channels=8, branches=branches)
     network = DenseNetwork(empty_trunk("mobilenet_v3_small"), config).eval()
     for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
         torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)

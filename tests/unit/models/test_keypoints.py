@@ -9,11 +9,11 @@ from training.data.ontology import Ontology
 from training.models.detection import ALWAYS_SCORE
 from training.models.geometry import Placement
 from training.models.keypoints import Keypoints, mirrored_order
-from training.models.network import NetworkConfig
+from training.models.network import DenseConfig
 
 NAMES = ("nose", "left_ear", "right_ear")
 ONTOLOGY = Ontology(name="mice", task="keypoints", classes=("mouse",), keypoints=NAMES)
-CONFIG = NetworkConfig(backbone="mobilenet_v2", scale=1.0, output_stride=4, neck_channels=8, branches={})
+CONFIG = DenseConfig(backbone="mobilenet_v2", scale=1.0, output_stride=4, neck_channels=8, branches={})
 PLACE = Placement(frame_width=192, frame_height=96, width=192, height=96, scale_x=1, scale_y=1)
 EASY = {"fewest": [9], "most": [9], "min_scores": [ALWAYS_SCORE] * 3}
 HW = (96, 192)

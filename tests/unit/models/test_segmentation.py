@@ -11,11 +11,11 @@ from training.data.ontology import Ontology
 from training.models.actions import Actions
 from training.models.geometry import Placement
 from training.models.mask_metrics import boundary_f, measure_masks, overlap
-from training.models.network import NetworkConfig
+from training.models.network import DenseConfig
 from training.models.segmentation import IGNORE, Segmentation
 
 ONTOLOGY = Ontology(name="ground", task="segmentation", classes=("road", "grass"))
-CONFIG = NetworkConfig(backbone="mobilenet_v2", scale=1.0, output_stride=4, neck_channels=8, branches={"mask": 3})
+CONFIG = DenseConfig(backbone="mobilenet_v2", scale=1.0, output_stride=4, neck_channels=8, branches={"mask": 3})
 HW = (64, 96)
 PLACE = Placement(frame_width=96, frame_height=64, width=96, height=64, scale_x=1, scale_y=1)
 

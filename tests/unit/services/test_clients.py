@@ -22,9 +22,11 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.rle import encode
 from training.models.backbones import empty_trunk
+from training.models.grid import GridConfig, GridNetwork
 from training.models.micro_model import MicroModel
-from training.models.network import DenseNetwork, NetworkConfig
-from training.models.tasks import TASKS, task_for
+from training.models.network import DenseConfig, DenseNetwork
+from training.models.networks import Network
+from training.models.tasks import TASKS, GridTask, task_for
 from training.store.card import Card
 from training.store.store import Store
 
@@ -113,17 +115,21 @@ def test_a_micro_model_of_every_task_answers_and_its_points_have_the_ontologys_n
 def _unfitted(ontology: Ontology) -> MicroModel:
     torch.manual_seed(0)
     task = task_for(ontology)
-    config = NetworkConfig(
-        backbone="resnet18",
-        scale=1.0,
-        output_stride=task.output_stride,
-        neck_channels=8,
-        branches=task.branches(),
-        coordinates=task.coordinates,
-    )
-    network = DenseNetwork(empty_trunk("resnet18"), config).eval()
+    shared: dict[str, Any] = {
+        "backbone": "resnet18",
+        "scale": 1.0,
+        "output_stride": task.output_stride,
+        "branches": task.branches(),
+    }
+    trunk = empty_trunk("resnet18")
+    network: Network
+    if isinstance(task, GridTask):
+        network = GridNetwork(trunk, GridConfig(**shared, cells=task.cells, typical_hw=(4, 6)))
+    else:
+        network = DenseNetwork(trunk, DenseConfig(**shared, neck_channels=8, coordinates=task.coordinates))
     labels = [FrameLabels(shard_id="pond", frame_index=0, annotations=_drawn(ontology))]
-    return MicroModel(shard_id="pond", ontology=ontology, network=network, decoding=task.learned_limits(labels, (64, 96)))
+    decoding = task.learned_limits(labels, (64, 96))
+    return MicroModel(shard_id="pond", ontology=ontology, network=network.eval(), decoding=decoding)
 
 
 def _drawn(ontology: Ontology) -> tuple[Annotation, ...]:
