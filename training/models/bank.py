@@ -47,6 +47,10 @@ class Bank:
         """
         if len(frames) != len(model_of_frame):
             raise WrongShape(f"{len(frames)} frames with {len(model_of_frame)} model indices, needed one each")
+        frames = [
+            frame if self.models[index].network.looks_around else frame.alone()
+            for frame, index in zip(frames, model_of_frame, strict=True)
+        ]
         groups: dict[tuple[int, int, int], list[int]] = defaultdict(list)
         for position, (frame, index) in enumerate(zip(frames, model_of_frame, strict=True)):
             groups[index, *frame.seen_HW3.shape[:2]].append(position)

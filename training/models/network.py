@@ -1,11 +1,11 @@
-"""The dense network of a micro-model: trunk, neck, and one head with a branch per thing its task predicts.
+"""The dense network of a task that says where things are: trunk, neck, and one head with a branch per thing it predicts.
 
 N pictures, C channels, H x W input pixels, h x w cells of the output grid (h = H / output_stride).
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from training.models.backbones import Trunk
 
-__all__ = ["DenseNetwork", "NetworkConfig", "coordinates"]
+__all__ = ["DenseConfig", "DenseNetwork", "NetworkConfig", "coordinates"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,36 +22,43 @@ DEEPEST_STRIDE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """Everything needed to rebuild a network around its tensors; goes into the card.
+    """What every kind of network needs to be rebuilt around its tensors; goes into the card.
 
     scale: input pixels per frame pixel; a frame is resized by it and padded to a multiple of 32.
     output_stride: input pixels per cell of the output grid.
     branches: name of a head branch -> its channels.
-    coordinates: the head sees where in the picture it is (CoordConv; Liu et al., 2018).
     """
 
+    kind: ClassVar[str]
     backbone: str
     scale: float
     output_stride: int
-    neck_channels: int
     branches: Mapping[str, int]
-    coordinates: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "branches": dict(self.branches)}
+        return {"kind": self.kind, **asdict(self), "branches": dict(self.branches)}
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "NetworkConfig":
-        return cls(**document)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseConfig(NetworkConfig):
+    """neck_channels: width of the maps that all strides are summed in.
+
+    coordinates: the head sees where in the picture it is (CoordConv; Liu et al., 2018).
+    """
+
+    kind: ClassVar[str] = "dense"
+    neck_channels: int
+    coordinates: bool = False
 
 
 class DenseNetwork(nn.Module):
     """Feature maps at every tapped stride, each brought to `neck_channels` and summed, then a small head per branch."""
 
+    looks_around = True  # what surrounds a tile helps to find what lies on its edge
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: Trunk, config: NetworkConfig) -> None:
+    def __init__(self, trunk: Trunk, config: DenseConfig) -> None:
         super().__init__()
         self.config = config
         self.trunk = trunk

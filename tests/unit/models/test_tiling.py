@@ -11,7 +11,7 @@ from training.data.rle import decode
 from training.models.backbones import empty_trunk
 from training.models.bank import Bank
 from training.models.micro_model import MicroModel
-from training.models.network import DenseNetwork, NetworkConfig
+from training.models.network import DenseConfig, DenseNetwork
 from training.models.tasks import task_for
 from training.models.tiling import forward_in_tiles
 
@@ -28,7 +28,7 @@ def random_model(task: str, backbone: str = "mobilenet_v2") -> MicroModel:
     torch.manual_seed(0)
     ontology = Ontology(name="things", task=task, classes=("one", "other"))  # type: ignore[arg-type]
     kind = task_for(ontology)
-    config = NetworkConfig(
+    config = DenseConfig(
         backbone=backbone,
         scale=1.0,
         output_stride=kind.output_stride,
