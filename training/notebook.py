@@ -1,7 +1,7 @@
 """A micro-model as an object: frames and annotations in, a function from a frame to its annotations out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -87,6 +87,7 @@ def fit(
     frames: Sequence[Picture],
     annotations: Sequence[Said],
     *,
+    others: Sequence[Picture] = (),
     task: TaskName | None = None,
     classes: Sequence[str] | None = None,
     keypoints: Sequence[str] | None = None,
@@ -102,6 +103,8 @@ def fit(
     Args:
         frames: uint8 RGB arrays (H, W, 3), Frames, or paths of pictures; all of one size.
         annotations: what is on each frame, in the same order; an empty list where there is nothing.
+        others: some hundred more pictures of the same place, without annotations: classes of whole frames are told by what is
+            unusual about a frame, and these show what is usual. Without them the labelled ones must do; other tasks ignore them.
         task: by default what the annotations allow: classes of whole frames, keypoints, masks, or boxes.
         classes: their names in order; those in the annotations, sorted, by default.
         keypoints: names of the points, p1, p2, … by default. skeleton: pairs of 0-based indices into them.
@@ -120,8 +123,14 @@ def fit(
     chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
     start = backbone or Backbone()
     labelled = labelled_frames(frames, annotations, name=name, task=task, classes=classes, keypoints=keypoints, skeleton=skeleton)
+    unlabelled = tuple(frame_of(other, len(frames) + position, name) for position, other in enumerate(others))
     done = fit_bank(
-        [labelled], recipe=chosen, backbone=start, seed=seed, device=_device(), report=lambda _, step, told: report(step, told)
+        [replace(labelled, others=unlabelled)],
+        recipe=chosen,
+        backbone=start,
+        seed=seed,
+        device=_device(),
+        report=lambda _, step, told: report(step, told),
     )
     for error in done.failures.values():
         raise error

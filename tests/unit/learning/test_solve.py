@@ -168,3 +168,10 @@ def test_pictures_of_a_notebook_without_others_are_enough() -> None:
     said = [labels(index, *sides(index)).annotations for index in range(4)]
     found = fit([picture(index) for index in range(4)], said, recipe="smoke", backbone=SCRATCH)
     assert [found(picture(index))[0].class_name for index in range(4)] == ["left", "right", "left", "right"]
+
+
+def test_what_is_usual_is_learned_from_the_other_pictures_of_a_notebook() -> None:
+    pictures, said = [picture(0), picture(1)], [labels(index, *sides(index)).annotations for index in (0, 1)]
+    alone, among = (fit(pictures, said, others=others, recipe="smoke", backbone=SCRATCH) for others in ([], [picture(8)]))
+    assert alone(picture(6)) != among(picture(6))
+    assert [a.class_name for a in among(picture(6))] == ["left"]
