@@ -1,6 +1,6 @@
 """`export`: annotations or machine labels out of the store, in a common format."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -42,10 +42,11 @@ class Leave(StrEnum):
 
 
 class What(StrEnum):
-    """Whose labels: people's (and imported ones), or the live micro-model's."""
+    """Whose labels: people's (and imported ones), the live micro-model's, or a pre-trained detector's."""
 
     annotations = "annotations"
     predictions = "predictions"
+    prelabels = "prelabels"
 
 
 class _Part(NamedTuple):
@@ -58,7 +59,7 @@ def export(
     store: StoreOption,
     out: Annotated[Path, typer.Option(metavar="PATH", help="File or folder to write; it appears when it is complete.")],
     shards: Annotated[list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all by default.")] = None,
-    what: Annotated[What, typer.Option(help="People's annotations, or the live micro-models' predictions.")] = What.annotations,
+    what: Annotated[What, typer.Option(help="People's, the live micro-models', or a detector's labels.")] = What.annotations,
     format: Annotated[  # noqa: A002
         Format, typer.Option(help="COCO holds everything; GeoJSON (lon/lat) one scene; the others are folders.")
     ] = Format.coco,
@@ -92,12 +93,20 @@ def export(
 
 
 def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str | None) -> Iterator[_Part]:
-    registry = store.registry
+    from training.store.predictions import PRELABELS
+
+    registry, everything = store.registry, [one.name for one in store.ontologies()]
+    names: Callable[[str], list[str]] = {
+        What.annotations: store.labelled,
+        What.predictions: registry.ontologies,
+        What.prelabels: lambda shard_id: everything,
+    }[what]
     for shard_id in shard_ids:
-        names = store.labelled(shard_id) if what is What.annotations else registry.ontologies(shard_id)
-        for name in (one for one in names if ontology in (None, one)):
-            generation = None if what is What.annotations else registry.live(shard_id, name)
-            if what is What.annotations or (generation is not None and store.predictions.done(shard_id, name, generation)):
+        for name in (one for one in names(shard_id) if ontology in (None, one)):
+            generation = PRELABELS if what is What.prelabels else registry.live(shard_id, name)
+            if what is What.annotations:
+                yield _Part(shard_id, name, None)
+            elif generation is not None and store.predictions.done(shard_id, name, generation):
                 yield _Part(shard_id, name, generation)
 
 

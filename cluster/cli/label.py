@@ -12,7 +12,7 @@ from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, 
 if TYPE_CHECKING:
     from training.learning.labelling import ClipReceipt
 
-__all__ = ["label"]
+__all__ = ["by_shard", "clip_failures", "label"]
 
 
 def label(
@@ -49,11 +49,11 @@ def label(
             receipts = label_fleet(opened.url, plan.clips, num_workers=workers or cluster_workers(), progress=progress)
     elif not plan.skipped and not plan.failures:
         raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
-    results = list(_by_shard(receipts))
+    results = list(by_shard(receipts))
     document = {
         "shards": results,
         "skipped_clips": plan.skipped,
-        "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(_failures(receipts)),
+        "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(clip_failures(receipts)),
         "seconds": time.monotonic() - started,
     }
     if plan.skipped:
@@ -61,8 +61,8 @@ def label(
     return finish(document, json, rows=results)
 
 
-def _by_shard(receipts: Iterable["ClipReceipt"]) -> Iterable[dict[str, Any]]:
-    """One row for each micro-model: what its clips add up to."""
+def by_shard(receipts: Iterable["ClipReceipt"]) -> Iterable[dict[str, Any]]:
+    """One row for each shard and ontology: what its clips add up to."""
     ordered = sorted(receipts, key=lambda one: (one.shard_id, one.ontology, one.start))
     for (shard_id, ontology), group in groupby(ordered, key=lambda one: (one.shard_id, one.ontology)):
         clips = list(group)
@@ -79,7 +79,8 @@ def _by_shard(receipts: Iterable["ClipReceipt"]) -> Iterable[dict[str, Any]]:
         }
 
 
-def _failures(receipts: Iterable["ClipReceipt"]) -> Iterable[Failure]:
+def clip_failures(receipts: Iterable["ClipReceipt"]) -> Iterable[Failure]:
+    """Clips that failed, and clips with frames that could not be read."""
     for clip in receipts:
         where = f"{clip.ontology} frames {clip.start}..{clip.stop - 1}"
         if clip.error is not None:

@@ -9,12 +9,13 @@ from cluster.cli.fit import fit
 from cluster.cli.import_labels import import_labels
 from cluster.cli.label import label
 from cluster.cli.output import verb
+from cluster.cli.prelabel import prelabel
 from cluster.cli.serve import serve
 from cluster.cli.simulate import simulate
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (demo, add, fit, label, import_labels, export, simulate, serve)
+VERBS = (demo, add, fit, label, prelabel, import_labels, export, simulate, serve)
 
 app = typer.Typer(
     name="micromodels",

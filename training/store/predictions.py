@@ -13,10 +13,12 @@ from training.data.identifiers import check_identifier
 from training.errors import BadInput, UnknownFrame
 from training.store.objects import ObjectStore, read_each
 
-__all__ = ["PREDICTION_SCHEMA", "Predictions"]
+__all__ = ["PREDICTION_SCHEMA", "PRELABELS", "Predictions"]
 
 # A frame that could not be read is one row of level 'error' that says why.
 PREDICTION_SCHEMA = ANNOTATION_SCHEMA.append(pa.field("error", pa.string()))
+
+PRELABELS = 0  # the generation of labels by a pre-trained detector; micro-models count from 1
 
 _PART = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
 
