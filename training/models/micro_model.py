@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from training.data.ontology import Ontology
 from training.models.networks import Network, empty_network
-from training.models.tasks import Task, task_for
+from training.models.tasks import DenseTask, GridTask, task_for
 
 __all__ = ["MicroModel"]
 
@@ -29,7 +29,7 @@ class MicroModel:
     network: Network
     decoding: Mapping[str, Any]
     generation: int | None = None
-    task: Task = field(init=False)
+    task: DenseTask | GridTask = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", task_for(self.ontology))
