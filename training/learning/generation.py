@@ -18,6 +18,7 @@ from training.data.annotations import FrameLabels, labels_hash
 from training.data.shards import Shard
 from training.errors import MicroModelError
 from training.learning.fit import LabelledFrames, Report, fit_bank
+from training.learning.folds import calibrated
 from training.learning.gather import gather
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
@@ -142,7 +143,12 @@ def _fit_bundle(
         try:
             if job.shard_id in bank.failures:
                 raise bank.failures[job.shard_id]
-            receipts[job] = _publish(store, job, labelled, bank.models[job.shard_id], recipe, backbone, seed, seconds)
+            began = time.monotonic()
+            model, metrics = calibrated(
+                bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=_device()
+            )
+            spent = seconds + time.monotonic() - began
+            receipts[job] = _publish(store, job, labelled, model, metrics, recipe, backbone, seed, spent)
         except MicroModelError as error:
             receipts[job] = _failure(job, error)
     return receipts
@@ -153,6 +159,7 @@ def _publish(
     job: FitJob,
     labelled: LabelledFrames,
     model: MicroModel,
+    metrics: dict[str, float],
     recipe: Recipe,
     backbone: Backbone,
     seed: int,
@@ -173,7 +180,7 @@ def _publish(
             source_hash=store.shard(job.shard_id).content_hash,
             fit_key=job.fit_key,
             num_labelled=len(labelled.labels),
-            metrics={},
+            metrics=metrics,
             fit_seconds=seconds,
             seed=seed,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ N pictures, K classes, M objects of a picture, h x w cells of the output grid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,11 @@ BoxesInView = Callable[[FrameLabels, NDArray[np.float32], Placement], NDArray[np
 FREE_TURN = 0.0  # a turned box is no longer tight
 # An object as sure as this is believed: where every labelled frame had one, where some had, where none had that many.
 ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE = 0.15, 0.3, 0.5
+LOWEST_SCORE = 0.03
+SCORE_FACTORS = (1.0, 0.85, 1.2, 0.7, 1.4, 0.5, 1.6, 0.35, 1.8, 0.25)  # nearest to 1 first
 MAX_OBJECTS = 300
 MAX_LOG_RATIO = 4.0
+AGREEING = 5  # cells across, whose boxes of one object are averaged
 FOUND_IOU, TIGHT_IOU = 0.5, 0.7
 
 
@@ -72,6 +76,17 @@ class Detection:
             "most": counts.max(axis=0).tolist(),
             "min_scores": [ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE],
         }
+
+    def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
+        return {**decoding, "min_scores": [LOWEST_SCORE] * 3}
+
+    def calibrated(
+        self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
+    ) -> dict[str, Any]:
+        """The scores asked for, all of them times the factor of best F1; of equally good factors, the one nearest to 1."""
+        tried = [{**decoding, "min_scores": [score * factor for score in decoding["min_scores"]]} for factor in SCORE_FACTORS]
+        f1 = [self._f1(truth, [self._only_believed(frame, one, counted) for frame in answers]) for one in tried]
+        return tried[f1.index(max(f1))]
 
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """Heat starts at a low prior (as in focal loss, Lin et al. 2017), distances at half the median side."""
@@ -108,7 +123,7 @@ class Detection:
     ) -> list[tuple[Annotation, ...]]:
         heat = outputs["heat"].float().sigmoid()
         peaks = heat * (heat == F.max_pool2d(heat, 3, stride=1, padding=1))
-        boxes = _cells_to_boxes(outputs["box"].float())
+        boxes = _agreed(_cells_to_boxes(outputs["box"].float()), heat)
         return [self._picture_boxes(peaks[n], boxes[n], place, config, decoding) for n, place in enumerate(placements)]
 
     def num_objects(self, frame: FrameLabels) -> int:
@@ -152,6 +167,22 @@ class Detection:
             adjust=inexact + len(wrong_class.pairs),
             confirm=len(right.pairs) - inexact,
         )
+
+    def _f1(self, truth: Sequence[FrameLabels], answers: Sequence[FrameLabels]) -> float:
+        matches = [
+            match_boxes(true.annotations, said.annotations, min_iou=FOUND_IOU) for true, said in zip(truth, answers, strict=True)
+        ]
+        found = sum(len(match.pairs) for match in matches)
+        wrong = sum(len(match.missed) + len(match.spurious) for match in matches)
+        return 2 * found / (2 * found + wrong) if found + wrong else 1.0
+
+    def _only_believed(self, frame: FrameLabels, decoding: Mapping[str, Any], counted: bool) -> FrameLabels:
+        """What decoding would have let through."""
+        best_first = sorted(frame.annotations, key=lambda annotation: -(annotation.score or 0.0))
+        k_M = torch.tensor([self._class_index[annotation.class_name] for annotation in best_first], dtype=torch.int64)
+        scores_M = torch.tensor([annotation.score or 0.0 for annotation in best_first])
+        believed = _believed(k_M, scores_M, decoding, counted=counted).tolist()
+        return replace(frame, annotations=tuple(a for a, is_sure in zip(best_first, believed, strict=True) if is_sure))
 
     def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
         rows, columns = place.height // config.output_stride, place.width // config.output_stride
@@ -207,10 +238,10 @@ def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any], *, cou
     """
     always, sometimes, never = decoding["min_scores"]
     if not counted:
-        return scores_M >= sometimes
+        return scores_M.ge(sometimes)
     seen = F.one_hot(k_M, len(decoding["most"])).cumsum(0).gather(1, k_M[:, None])[:, 0]
     fewest, most = (torch.tensor(decoding[name], device=k_M.device)[k_M] for name in ("fewest", "most"))
-    needed = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
+    needed: Tensor = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
     return scores_M >= needed
 
 
@@ -232,6 +263,15 @@ def _cells_to_boxes(log_distances_N4hw: Tensor) -> Tensor:
     x = torch.arange(columns, device=log_distances_N4hw.device)[None, :] + 0.5
     left, top, right, bottom = log_distances_N4hw.clamp(-MAX_LOG_RATIO, 2 * MAX_LOG_RATIO).exp().unbind(1)
     return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
+
+
+def _agreed(boxes_N4hw: Tensor, heat_NKhw: Tensor) -> Tensor:
+    """Each cell's box as the cells around it see it too, the surer the more: its core was taught one and the same box."""
+    heat_N1hw = heat_NKhw.amax(1, keepdim=True)
+    in_core = heat_N1hw > CORE * F.max_pool2d(heat_N1hw, AGREEING, 1, AGREEING // 2)
+    weight_N1hw = heat_N1hw.square() * in_core
+    boxes, weight = (F.avg_pool2d(x, AGREEING, 1, AGREEING // 2) for x in (boxes_N4hw * weight_N1hw, weight_N1hw))
+    return boxes / weight.clamp(min=1e-12)
 
 
 def focal_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:

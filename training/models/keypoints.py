@@ -68,6 +68,15 @@ class Keypoints:
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         return self._boxes.learned_limits(labels, frame_hw)
 
+    def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
+        return self._boxes.permissive(decoding)
+
+    def calibrated(
+        self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
+    ) -> dict[str, Any]:
+        """As of the boxes."""
+        return self._boxes.calibrated(decoding, truth, answers, counted=counted)
+
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         self._boxes.initialise(network, labels)
         point = network.last_layer("point")

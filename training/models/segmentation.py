@@ -61,6 +61,15 @@ class Segmentation:
         """Whether there is a background at all."""
         return {"background": not self._complete(labels, frame_hw)}
 
+    def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(decoding)
+
+    def calibrated(
+        self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
+    ) -> dict[str, Any]:
+        """Every pixel takes its best class: there is no threshold."""
+        return dict(decoding)
+
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """The labels say nothing here that the first steps do not learn."""
 

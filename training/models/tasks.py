@@ -97,6 +97,21 @@ class DenseTask(Task, Protocol):
         """(N,) one loss per picture."""
         ...
 
+    def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
+        """Decoding that lets through everything half believed, so that thresholds can be chosen by what it lets through."""
+        ...
+
+    def calibrated(
+        self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
+    ) -> dict[str, Any]:
+        """Decoding with the thresholds that serve best on held-out frames.
+
+        Args:
+            answers: what permissive decoding let through on the same frames, in order.
+            counted: whether the number of objects on a frame says anything; it does not of tiles.
+        """
+        ...
+
 
 @runtime_checkable
 class GridTask(Task, Protocol):

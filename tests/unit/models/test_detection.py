@@ -88,6 +88,19 @@ def test_what_lies_around_a_tile_is_neither_learned_nor_answered() -> None:
     np.testing.assert_allclose(found.bbox_xyxy, inside.bbox_xyxy, atol=1e-3)
 
 
+def test_calibration_asks_for_the_scores_that_held_out_frames_call_for() -> None:
+    task = Detection(ONTOLOGY)
+    limits = task.learned_limits([frame(box(4, 4, 28, 28))], (64, 128))
+    right, wrong = box(4, 4, 28, 28, score=0.12), box(80, 20, 120, 60, score=0.5)
+    unsure = [frame(right)] * 3
+    lower = task.calibrated(limits, [frame(box(4, 4, 28, 28))] * 3, unsure, counted=True)
+    assert lower["min_scores"][0] <= 0.12 < limits["min_scores"][0]
+    higher = task.calibrated(limits, [frame(box(4, 4, 28, 28))], [frame(box(4, 4, 28, 28, score=0.9), wrong)], counted=True)
+    assert higher["min_scores"][2] > 0.5
+    same = task.calibrated(limits, [frame(box(4, 4, 28, 28))], [frame(box(4, 4, 28, 28, score=0.9))], counted=True)
+    assert same["min_scores"] == limits["min_scores"], "nothing to learn, nothing changed"
+
+
 def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     task = Detection(ONTOLOGY)
     one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
