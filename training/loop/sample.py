@@ -1,6 +1,7 @@
-"""Which frames a person should look at next."""
+"""Which frames a person should label first, when nothing but their looks is known; `revisit` has the later rounds."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from training.data.shards import Shard
 from training.loop.appearance import frame_features, ground_kinds
 from training.models.backbones import Backbone
 
-__all__ = ["evenly_spaced", "representative", "representative_frames", "varied"]
+__all__ = ["MAX_CANDIDATES", "alike_frames", "evenly_spaced", "representative", "representative_frames", "varied"]
 
 MAX_CANDIDATES = 200  # frames of a shard whose looks are compared
 NEARNESS_SHARE = 0.5  # how much nearness in time says about what two frames of a video have in common; looks say the rest
@@ -47,9 +48,17 @@ def representative_frames(shard: Shard, candidates: Sequence[int], count: int, *
     if shard.kind == "scene":
         chosen = varied(ground_kinds(shard, looked_at, backbone), count)
     else:
-        times = np.array(looked_at, np.float64) if shard.kind == "video" else None
-        chosen = representative(frame_features(shard, looked_at, backbone), count, times=times)
+        chosen = representative(frame_features(shard, looked_at, backbone), count, times=_times(shard, looked_at))
     return [looked_at[position] for position in chosen]
+
+
+def alike_frames(shard: Shard, frame_indices: Sequence[int], count: int, *, backbone: Backbone) -> NDArray[np.float64]:
+    """(N, N) from 0 to 1: how much each frame says about each other one, where `count` frames stand for the whole shard.
+
+    Raises what representative_frames does; frame_indices must increase.
+    """
+    features = ground_kinds if shard.kind == "scene" else frame_features
+    return _alike(np.asarray(features(shard, frame_indices, backbone)), _times(shard, frame_indices), count)
 
 
 def representative(features_ND: NDArray[np.float32], count: int, *, times: NDArray[np.float64] | None = None) -> list[int]:
@@ -60,9 +69,7 @@ def representative(features_ND: NDArray[np.float32], count: int, *, times: NDArr
     Args:
         times: of the rows, in any unit; None if their order means nothing.
     """
-    similar_NN = _similarity(features_ND)
-    if times is not None:
-        similar_NN = (1 - NEARNESS_SHARE) * similar_NN + NEARNESS_SHARE * _nearness(times, count)
+    similar_NN = _alike(features_ND, times, count)
 
     def gain(chosen: Sequence[int]) -> NDArray[np.float64]:
         covered_N = similar_NN[:, list(chosen)].max(axis=1, initial=0)
@@ -109,7 +116,18 @@ def _choose(num_rows: int, count: int, gain: Callable[[Sequence[int]], NDArray[n
     return sorted(chosen)
 
 
-def _similarity(features_ND: NDArray[np.float32]) -> NDArray[np.float64]:
+def _times(shard: Shard, frame_indices: Sequence[int]) -> NDArray[np.float64] | None:
+    return np.array(frame_indices, np.float64) if shard.kind == "video" else None
+
+
+def _alike(features_ND: NDArray[Any], times: NDArray[np.float64] | None, count: int) -> NDArray[np.float64]:
+    similar_NN = _similarity(features_ND)
+    if times is None:
+        return similar_NN
+    return (1 - NEARNESS_SHARE) * similar_NN + NEARNESS_SHARE * _nearness(times, count)
+
+
+def _similarity(features_ND: NDArray[Any]) -> NDArray[np.float64]:
     """(N, N) cosines between what sets the rows apart from their mean; opposites count as merely unlike."""
     away_ND = features_ND.astype(np.float64) - features_ND.mean(axis=0)
     away_ND /= np.maximum(np.linalg.norm(away_ND, axis=1, keepdims=True), 1e-9)
