@@ -20,19 +20,21 @@ __all__ = ["gather"]
 def gather(store: Store, shard_id: str, ontology: str, recipe: Recipe) -> LabelledFrames:
     """Decode the frames somebody labelled; unlabelled ones, evenly spaced, are kept at the size the network sees them in.
 
+    Audit frames are neither.
+
     Raises:
         UnknownShard, UnknownOntology: not in the store.
-        NothingToLearn: nobody labelled anything.
+        NothingToLearn: nobody labelled anything, or audit frames only.
         BadVideo, BadPicture, BadInput: a frame cannot be decoded.
     """
-    shard, labels = store.shard(shard_id), store.labels(shard_id, ontology)
+    shard, labels = store.shard(shard_id), store.labels_to_fit(shard_id, ontology)
     if not labels:
         raise NothingToLearn(f"{shard_id}: no annotations of {ontology}, needed at least one labelled frame")
     task = task_for(store.ontology(ontology))
     num_others = task.num_others if isinstance(task, GridTask) else 0
     scale = min(1.0, input_scale(task.object_sizes(labels), width=shard.width, height=shard.height, recipe=recipe))
     labelled = {frame.frame_index for frame in labels}
-    unlabelled = set(_spread(shard.num_frames, num_others)) - labelled
+    unlabelled = set(_spread(shard.num_frames, num_others)) - labelled - store.audit_frames(shard_id, ontology)
     frames: list[Frame] = []
     others: list[Frame] = []
     with open_frames(shard) as source:

@@ -93,10 +93,11 @@ def plan_fits(
     start = weights_hash(backbone)
     for shard in shards:
         names = [name for name in store.labelled(shard.shard_id) if name in fittable and ontology in (None, name)]
-        if not names and shard_ids is not None:
+        found = {name: labels for name in names if (labels := store.labels_to_fit(shard.shard_id, name))}
+        if not found and shard_ids is not None:
             failures[shard.shard_id] = f"{shard.shard_id}: no annotations of {ontology or 'any task'} to fit on"
-        for name in names:
-            key = _fit_key(shard, store.labels(shard.shard_id, name), recipe, backbone, start, seed)
+        for name, labels in found.items():
+            key = _fit_key(shard, labels, recipe, backbone, start, seed)
             job = FitJob(shard_id=shard.shard_id, ontology=name, fit_key=key)
             published = _published(store, job)
             if published is None:

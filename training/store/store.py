@@ -22,6 +22,7 @@ from training.errors import (
     UnknownOntology,
     UnknownShard,
 )
+from training.store.audits import Audits
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.ledger import Ledger
 from training.store.local import LocalObjects
@@ -50,6 +51,7 @@ class Store:
         self.registry = Registry(objects)
         self.predictions = Predictions(objects)
         self.ledger = Ledger(objects)
+        self._audits = Audits(objects)
 
     @classmethod
     def create(cls, url: str) -> "Store":
@@ -147,13 +149,18 @@ class Store:
         read = zip(keys, read_each(self.objects, keys), strict=True)
         return [Ontology.from_json(from_json_bytes(data, key)) for key, data in read]
 
-    def annotate(self, shard_id: str, ontology_name: str, labels: Sequence[FrameLabels]) -> int:
+    def annotate(self, shard_id: str, ontology_name: str, labels: Sequence[FrameLabels], *, audit: bool = False) -> int:
         """Append one immutable part of annotations and return its number; the last part that has a frame is believed.
 
+        Args:
+            audit: these frames are never fitted on, whatever is said about them later.
         Raises:
-            UnknownShard, UnknownOntology, UnknownFrame, UnknownClass, BadAnnotation, BadInput: nothing is written.
+            UnknownShard, UnknownOntology, UnknownFrame, UnknownClass, BadAnnotation: nothing is written.
+            BadInput: no frames, one comes twice, or an audit of a frame that may have been fitted on; nothing is written.
         """
         _check_labels(self.shard(shard_id), self.ontology(ontology_name), labels)
+        if audit:
+            self._mark_audits(shard_id, ontology_name, {frame.frame_index for frame in labels})
         buffer = io.BytesIO()
         pq.write_table(labels_to_table(labels), buffer, compression="zstd")
         return append(self.objects, f"annotations/{shard_id}/{ontology_name}/", _PART, buffer.getvalue())
@@ -167,11 +174,32 @@ class Store:
             last.update((frame.frame_index, frame) for frame in labels_from_table(pq.read_table(io.BytesIO(data))))
         return [last[index] for index in sorted(last)]
 
+    def labels_to_fit(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
+        """`labels` without the audit frames."""
+        labels = self.labels(shard_id, ontology_name)  # before the marks: whoever sees an audit's labels sees its mark
+        audits = self.audit_frames(shard_id, ontology_name)
+        return [frame for frame in labels if frame.frame_index not in audits]
+
+    def audit_labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
+        """`labels` of the audit frames alone."""
+        audits = self.audit_frames(shard_id, ontology_name)
+        return [frame for frame in self.labels(shard_id, ontology_name) if frame.frame_index in audits]
+
+    def audit_frames(self, shard_id: str, ontology_name: str) -> set[int]:
+        """Frames that are a yardstick and never fitted on."""
+        return self._audits.frames(shard_id, ontology_name)
+
     def labelled(self, shard_id: str) -> list[str]:
         """Names of the ontologies this shard has annotations of; reads none of them."""
         folder = f"annotations/{check_identifier(shard_id, 'shard id')}/"
         parts = (key[len(folder) :].split("/") for key in self.objects.keys(folder) if key.endswith(_PART))
         return sorted({names[0] for names in parts})
+
+    def _mark_audits(self, shard_id: str, ontology_name: str, frame_indices: set[int]) -> None:
+        fitted = {frame.frame_index for frame in self.labels_to_fit(shard_id, ontology_name)}
+        if seen := sorted(fitted & frame_indices):
+            raise BadInput(f"{shard_id} {ontology_name}: frame {seen[0]} was labelled to be fitted on, needed another")
+        self._audits.mark(shard_id, ontology_name, frame_indices)
 
     @classmethod
     def _checked(cls, objects: ObjectStore) -> "Store":

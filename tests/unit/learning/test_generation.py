@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from training.data.annotations import FrameLabels
+from training.data.annotations import Annotation, FrameLabels, labels_hash
+from training.data.ontology import Ontology
 from training.data.sources import probe
 from training.errors import UnknownShard
+from training.learning.gather import gather
 from training.learning.generation import FitJob, fit_jobs, plan_fits
 from training.learning.labelling import Labeller, plan_clips
 from training.learning.recipes import smoke
@@ -172,3 +174,33 @@ def test_people_need_only_say_that_nothing_is_there(store: Store) -> None:
     card = store.registry.resolve("a")
     assert card.num_labelled == 3
     assert card.network["decoding"]["fewest"] == [0]
+
+
+def test_an_audit_frame_is_never_fitted_on_and_makes_no_new_work(store: Store, squares: Any) -> None:
+    before = plan_fits(store, None, None, **HOW)
+    store.annotate("a", "squares", [squares.frame(4, shard_id="a")[1]], audit=True)
+    assert plan_fits(store, None, None, **HOW) == before
+    gathered = gather(store, "a", "squares", HOW["recipe"])
+    assert [frame.frame_index for frame in gathered.frames] == [frame.frame_index for frame in gathered.labels] == [0, 1]
+    fit_all(store)
+    card = store.registry.card("a", "squares", 1)
+    assert (card.num_labelled, card.labels_hash) == (2, labels_hash(gathered.labels))
+
+
+def test_a_frame_is_not_even_seen_unlabelled_by_a_fit_once_it_is_an_audit(store: Store) -> None:
+    ontology = Ontology(name="classes", task="classification", classes=("day", "night"))
+    said = [Annotation(class_name=name, level="image") for name in ontology.classes]
+    store.add_ontology(ontology)
+    store.annotate("a", "classes", [FrameLabels(shard_id="a", frame_index=n, annotations=(said[n],)) for n in (0, 1)])
+    before = gather(store, "a", "classes", HOW["recipe"])
+    store.annotate("a", "classes", [FrameLabels(shard_id="a", frame_index=4, annotations=(said[0],))], audit=True)
+    after = gather(store, "a", "classes", HOW["recipe"])
+    assert [frame.frame_index for frame in before.others] == [2, 3, 4, 5]
+    assert [frame.frame_index for frame in after.others] == [2, 3, 5]
+
+
+def test_a_shard_with_audit_frames_alone_has_nothing_to_fit_on(store: Store, squares: Any, tmp_path: Path) -> None:
+    store.add_shard(probe(tmp_path / "a", shard_id="bare"))
+    store.annotate("bare", "squares", [squares.frame(4, shard_id="bare")[1]], audit=True)
+    assert "no annotations" in plan_fits(store, ["bare"], None, **HOW).failures["bare"]
+    assert "bare" not in {job.shard_id for job in plan_fits(store, None, None, **HOW).jobs}

@@ -220,3 +220,49 @@ def test_no_pickle_anywhere() -> None:
         text = path.read_text()
         assert "pickle" not in text, path
         assert not re.search(r"(?<!safetensors\.)torch\.(load|save)\b", text), path
+
+
+def test_audit_frames_are_labelled_but_not_to_be_fitted_on(ready: Store, ontology: Ontology) -> None:
+    ready.annotate("dog", ontology.name, boxes(3))
+    ready.annotate("dog", ontology.name, boxes(7, 9), audit=True)
+    assert ready.audit_frames("dog", ontology.name) == {7, 9}
+    assert ready.labels("dog", ontology.name) == boxes(3, 7, 9)
+    assert ready.labels_to_fit("dog", ontology.name) == boxes(3)
+    assert ready.audit_labels("dog", ontology.name) == boxes(7, 9)
+    assert ready.audit_frames("cat", ontology.name) == set()
+
+
+def test_an_audit_frame_stays_one_whoever_corrects_it_and_however_often_it_is_delivered(ready: Store, ontology: Ontology) -> None:
+    for _ in range(2):
+        ready.annotate("dog", ontology.name, boxes(7), audit=True)
+    ready.annotate("dog", ontology.name, boxes(7, width=8.0))
+    assert ready.labels_to_fit("dog", ontology.name) == []
+    assert ready.audit_labels("dog", ontology.name) == boxes(7, width=8.0)
+    assert (Path(ready.url) / f"audits/dog/{ontology.name}/0001.json").exists()
+    assert not (Path(ready.url) / f"audits/dog/{ontology.name}/0002.json").exists()
+
+
+def test_a_frame_that_may_have_been_fitted_on_cannot_become_an_audit(ready: Store, ontology: Ontology) -> None:
+    ready.annotate("dog", ontology.name, boxes(3, 5))
+    with pytest.raises(BadInput, match=r"dog detection\.dog: frame 5 was labelled to be fitted on, needed another"):
+        ready.annotate("dog", ontology.name, boxes(5, 6), audit=True)
+    assert ready.audit_frames("dog", ontology.name) == set()
+    assert ready.labels("dog", ontology.name) == boxes(3, 5)
+
+
+def test_labels_that_are_refused_mark_no_audit(ready: Store, ontology: Ontology) -> None:
+    with pytest.raises(UnknownFrame):
+        ready.annotate("dog", ontology.name, boxes(99), audit=True)
+    assert ready.audit_frames("dog", ontology.name) == set()
+
+
+def test_a_writer_that_dies_between_mark_and_labels_leaves_an_audit_frame_to_label(
+    ready: Store, ontology: Ontology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr("training.store.store.append", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ready.annotate("dog", ontology.name, boxes(7), audit=True)
+    ready.annotate("dog", ontology.name, boxes(7))
+    assert ready.labels_to_fit("dog", ontology.name) == []
+    assert ready.audit_labels("dog", ontology.name) == boxes(7)
