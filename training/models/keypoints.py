@@ -36,6 +36,9 @@ OFFSET_WEIGHT = 5.0
 SAME_HEADING = 0.8  # length of the mean of unit vectors: 1 when all objects point the same way
 TILT = 10.0  # degrees
 MIN_HULL = 3
+SAME_MARGIN = (
+    0.05  # largest standard deviation of the distances from points to their box, in sides, that is still drawn around points
+)
 VISIBLE = 0.15  # heat from which a point is called visible
 PCK_SHARE = 0.1  # a point is right within this share of the box's longer side (Yang & Ramanan, 2013)
 
@@ -66,7 +69,8 @@ class Keypoints:
         return 180.0 if agreement < SAME_HEADING else TILT
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
-        return self._boxes.learned_limits(labels, frame_hw)
+        """Detection's, and how far boxes reach beyond their points, if that is much the same for all labelled objects."""
+        return {**self._boxes.learned_limits(labels, frame_hw), "margins": _common_margins(labels)}
 
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return self._boxes.permissive(decoding)
@@ -108,11 +112,18 @@ class Keypoints:
         config: NetworkConfig,
         decoding: Mapping[str, Any],
     ) -> list[tuple[Annotation, ...]]:
-        """Detection's objects; v is 2 where the point's own heat says so, else 1 at the place its offset tells."""
+        """Detection's objects; v is 2 where the point's own heat says so, else 1 at the place its offset tells.
+
+        Where labelled boxes are drawn around their points, found ones are too.
+        """
         boxed = self._boxes.decode(outputs, placements, config, decoding)
         heat, offset = outputs["point"].float().sigmoid().cpu().numpy(), outputs["offset"].float().cpu().numpy()
         return [
-            tuple(self._with_points(a, heat[n], offset[n], place, config) for a in boxed[n]) for n, place in enumerate(placements)
+            tuple(
+                _around_points(self._with_points(a, heat[n], offset[n], place, config), decoding["margins"], place)
+                for a in boxed[n]
+            )
+            for n, place in enumerate(placements)
         ]
 
     def num_objects(self, frame: FrameLabels) -> int:
@@ -231,6 +242,35 @@ def _boxes_in_view(frame: FrameLabels, boxes_N4: NDArray[np.float32], place: Pla
         reach = margin * np.array([place.scale_x, place.scale_y])
         placed[row] = [*(turned.min(axis=0) - reach), *(turned.max(axis=0) + reach)]
     return placed
+
+
+def _common_margins(labels: Sequence[FrameLabels]) -> list[float] | None:
+    """Left, top, right and bottom distance from the outermost points to the box, in longer sides of what points span."""
+    found = []
+    for annotation in (annotation for frame in labels for annotation in frame.annotations):
+        points, _ = _labelled(annotation)
+        if annotation.bbox_xyxy is not None and len(points) >= MIN_HULL:
+            low, high = points.min(axis=0), points.max(axis=0)
+            box = np.array(annotation.bbox_xyxy)
+            found.append(np.concatenate([low - box[:2], box[2:] - high]) / max(float((high - low).max()), 1.0))
+    if not found or float(np.std(found, axis=0).max()) > SAME_MARGIN:
+        return None
+    return [float(margin) for margin in np.mean(found, axis=0)]
+
+
+def _around_points(found: Annotation, margins: Sequence[float] | None, place: Placement) -> Annotation:
+    """The object with the box that its visible points tell, if they tell one."""
+    visible = np.array(found.keypoints_xyv, np.float64).reshape(-1, 3)
+    visible = visible[visible[:, 2] == 2, :2]
+    if margins is None or len(visible) < MIN_HULL:
+        return found
+    low, high = visible.min(axis=0), visible.max(axis=0)
+    reach = np.array(margins) * float((high - low).max())
+    box = np.concatenate([low - reach[:2], high + reach[2:]])
+    if place.bounded:
+        box = box.clip(0, [place.frame_width, place.frame_height] * 2)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return replace(found, bbox_xyxy=(x1, y1, x2, y2)) if x2 > x1 and y2 > y1 else found
 
 
 def _heading(keypoints_xyv: tuple[float, ...]) -> NDArray[np.float64] | None:

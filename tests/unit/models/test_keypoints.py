@@ -1,5 +1,7 @@
 """Keypoints by hand-computed cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ NAMES = ("nose", "left_ear", "right_ear")
 ONTOLOGY = Ontology(name="mice", task="keypoints", classes=("mouse",), keypoints=NAMES)
 CONFIG = DenseConfig(backbone="mobilenet_v2", scale=1.0, output_stride=4, neck_channels=8, branches={})
 PLACE = Placement(frame_width=192, frame_height=96, width=192, height=96, scale_x=1, scale_y=1)
-EASY = {"fewest": [9], "most": [9], "min_scores": [ALWAYS_SCORE] * 3}
+EASY = {"fewest": [9], "most": [9], "min_scores": [ALWAYS_SCORE] * 3, "margins": None}
 HW = (96, 192)
 
 
@@ -101,3 +103,30 @@ def test_a_right_box_with_a_wrong_point_is_adjusted() -> None:
     )
     actions = Keypoints(ONTOLOGY).actions(frame(true), frame(said), HW)
     assert (actions.adjust, actions.confirm, actions.due) == (1, 0, 1)
+
+
+def drawn_around(annotation: Annotation, margin: float) -> Annotation:
+    points = points_of(annotation)[:, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    reach = margin * float((high - low).max())
+    return replace(annotation, bbox_xyxy=(*(low - reach).tolist(), *(high + reach).tolist()))
+
+
+def test_boxes_drawn_around_points_are_found_around_points() -> None:
+    task = Keypoints(ONTOLOGY)
+    labelled = [frame(drawn_around(mouse(20.0), 0.2)), frame(drawn_around(mouse(120.0), 0.2))]
+    limits = task.learned_limits(labelled, HW)
+    np.testing.assert_allclose(limits["margins"], [0.2] * 4, atol=1e-6)
+    (truth,) = labelled[0].annotations
+    outputs = answers(task.targets([labelled[0]], [PLACE], CONFIG, EASY))
+    outputs["box"] += 0.3  # boxes a third too large, points right
+    loose, exact = (
+        task.decode(outputs, [PLACE], CONFIG, {**EASY, "margins": known})[0][0] for known in (None, limits["margins"])
+    )
+    assert np.abs(np.subtract(loose.bbox_xyxy, truth.bbox_xyxy)).max() > 4
+    np.testing.assert_allclose(exact.bbox_xyxy, truth.bbox_xyxy, atol=0.5)
+
+
+def test_boxes_that_reach_differently_far_are_left_to_detection() -> None:
+    labelled = [frame(drawn_around(mouse(20.0), 0.05)), frame(drawn_around(mouse(120.0), 0.4))]
+    assert Keypoints(ONTOLOGY).learned_limits(labelled, HW)["margins"] is None
