@@ -23,6 +23,7 @@ from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.learning.generation import FitJob, FitReceipt, fit_jobs
 from training.learning.recipes import Recipe
+from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
 
@@ -155,28 +156,13 @@ def fit_loop(config: dict[str, Any]) -> None:
 
 
 def _fit(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
-    """One receipt a job, whatever happens; a job that was published meanwhile is not fitted again."""
-    published = [receipt for receipt in (_published(store, job) for job in jobs) if receipt is not None]
-    known = {(receipt.shard_id, receipt.ontology) for receipt in published}
-    missing = [job for job in jobs if (job.shard_id, job.ontology) not in known]
-    if not missing:
-        return published
+    """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        fitted = fit_jobs(store, missing, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])
+        fitted = fit_jobs(store, jobs, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])
+        return go_live(store, fitted, device=device)
     except Exception as error:
-        fitted = [_not_fitted(job, error) for job in missing]
-    known |= {(receipt.shard_id, receipt.ontology) for receipt in fitted}
-    lost = [job for job in jobs if (job.shard_id, job.ontology) not in known]
-    return [*published, *fitted, *(_not_fitted(job, None) for job in lost)]
-
-
-def _published(store: Store, job: FitJob) -> FitReceipt | None:
-    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
-    if card is None or store.registry.live(job.shard_id, job.ontology) is None:
-        return None
-    return FitReceipt(
-        shard_id=card.shard_id, ontology=card.ontology, generation=card.generation, seconds=0.0, metrics=dict(card.metrics)
-    )
+        return [_not_fitted(job, error) for job in jobs]
 
 
 def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:

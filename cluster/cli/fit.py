@@ -1,4 +1,4 @@
-"""`fit`: labelled shards -> micro-models, published and live."""
+"""`fit`: labelled shards -> micro-models, published, and live if the gate lets them."""
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from cluster.cli.output import (
 
 if TYPE_CHECKING:
     from training.learning.generation import FitPlan, FitReceipt
+    from training.store.store import Store
 
 __all__ = ["fit"]
 
@@ -33,7 +34,7 @@ def fit(
     workers: WorkersOption = None,
     json: JsonOption = None,
 ) -> int:
-    """Fit one micro-model per labelled shard, publish it and make it live.
+    """Fit one micro-model per labelled shard, publish it, and make it live unless audit frames say it is worse.
 
     What is published for the same labels, recipe, backbone and seed is skipped, so run it again after anything went wrong.
 
@@ -63,24 +64,17 @@ def fit(
         raise NothingToLearn(
             f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
         )
-    document = _document(plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
+    document = _document(opened, plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
     return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
 
 
-def _document(plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
-    skipped = [
-        {
-            "shard_id": card.shard_id,
-            "ontology": card.ontology,
-            "generation": card.generation,
-            "seconds": 0.0,
-            "metrics": dict(card.metrics),
-            "skipped": True,
-        }
-        for card in plan.skipped
-    ]
+def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
+    from training.learning.generation import FitReceipt
+    from training.loop.going_live import go_live
+
+    skipped = [{**one.to_json(), "skipped": True} for one in go_live(store, [FitReceipt.of(card) for card in plan.skipped])]
     fitted = [{**receipt.to_json(), "skipped": False} for receipt in receipts if receipt.error is None]
-    for one in fitted:
+    for one in skipped + fitted:
         del one["error"]
     failures = [failure(shard_id, error) for shard_id, error in plan.failures.items()]
     failures += [failure(receipt.shard_id, receipt.error) for receipt in receipts if receipt.error is not None]
@@ -95,6 +89,8 @@ def _rows(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "ontology": one["ontology"],
             "generation": one["generation"],
             "seconds": "skipped" if one["skipped"] else one["seconds"],
+            "live": "yes" if one["live"] else "no",
+            "gate": f"{one['status']}: {one['reason']}",
         }
         for one in shards
     ]

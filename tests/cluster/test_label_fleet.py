@@ -16,6 +16,7 @@ from cluster.label import label_fleet
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.labelling import ClipReceipt, plan_clips
 from training.learning.recipes import recipe
+from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
 
@@ -32,7 +33,7 @@ def fitted(tmp_path: Path, draw: Draw) -> Store:
     assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
     store = Store.open(str(tmp_path / "store"))
     how = {"recipe": recipe("smoke"), "backbone": Backbone(weights="none"), "seed": 0}
-    receipts = fit_jobs(store, plan_fits(store, None, None, **how).jobs, **how)
+    receipts = go_live(store, fit_jobs(store, plan_fits(store, None, None, **how).jobs, **how))
     assert [receipt.error for receipt in receipts] == [None, None]
     return store
 

@@ -22,6 +22,7 @@ from training.data.pictures import encode_jpeg
 from training.data.sources import probe
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
+from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
 
@@ -77,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     for shard_id, seed in SEEDS.items():
         add_labelled_shard(store, folder, shard_id, seed)
     plan = plan_fits(store, list(SEEDS), None, recipe=RECIPE, backbone=BACKBONE, seed=0)
-    receipts = fit_jobs(store, plan.jobs, recipe=RECIPE, backbone=BACKBONE, seed=0)
+    receipts = go_live(store, fit_jobs(store, plan.jobs, recipe=RECIPE, backbone=BACKBONE, seed=0))
     assert [receipt.error for receipt in receipts] == [None, None]
     return World(store=store)
 

@@ -5,7 +5,7 @@ import logging
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -43,7 +43,7 @@ class FitJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitPlan:
-    """jobs: to do. skipped: published already. failures: what cannot be planned, 'shard ontology' -> why."""
+    """jobs: to do. skipped: published and decided on already. failures: what cannot be planned, 'shard ontology' -> why."""
 
     jobs: list[FitJob]
     skipped: list[Card]
@@ -52,14 +52,25 @@ class FitPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitReceipt:
-    """What came of one job; exactly one of generation and error is set."""
+    """What came of one job; exactly one of generation and error is set.
+
+    live: whether it answers now. status, reason: what the gate decided; None before it did.
+    """
 
     shard_id: str
     ontology: str
     generation: int | None = None
     seconds: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    live: bool = False
+    status: str | None = None
+    reason: str | None = None
     error: str | None = None
+
+    @classmethod
+    def of(cls, card: Card) -> "FitReceipt":
+        """Of a generation that was published before, and takes no time now."""
+        return cls(shard_id=card.shard_id, ontology=card.ontology, generation=card.generation, metrics=dict(card.metrics))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,7 +85,9 @@ def plan_fits(
     backbone: Backbone,
     seed: int,
 ) -> FitPlan:
-    """What has to be fitted so that every shard asked for has a live micro-model of its present labels.
+    """What has to be fitted so that every shard asked for has a micro-model of its present labels.
+
+    Work whose publisher died before anybody decided on it is a job too; it is not fitted again.
 
     Args:
         shard_ids: None for every shard that has annotations of a task this version can fit.
@@ -99,11 +112,11 @@ def plan_fits(
         for name, labels in found.items():
             key = _fit_key(shard, labels, recipe, backbone, start, seed)
             job = FitJob(shard_id=shard.shard_id, ontology=name, fit_key=key)
-            published = _published(store, job)
-            if published is None:
+            card = store.registry.find(shard.shard_id, name, key)
+            if card is None or store.registry.decision(shard.shard_id, name, card.generation) is None:
                 jobs.append(job)
             else:
-                skipped.append(published)
+                skipped.append(card)
     return FitPlan(jobs=jobs, skipped=skipped, failures=failures)
 
 
@@ -116,9 +129,9 @@ def fit_jobs(
     seed: int,
     report: Report = lambda shard_id, step, metrics: None,
 ) -> list[FitReceipt]:
-    """Fit a bundle as one bank; publish and promote each micro-model. One receipt per job, in order.
+    """Fit a bundle as one bank and publish each micro-model; one receipt per job, in order. `go_live` takes them from there.
 
-    One bad shard is an error in its receipt and stops no other.
+    What is published already is not fitted again. One bad shard is an error in its receipt and stops no other.
     """
     receipts: dict[FitJob, FitReceipt] = {}
     for ontology in dict.fromkeys(job.ontology for job in jobs):
@@ -134,6 +147,9 @@ def _fit_bundle(
     receipts: dict[FitJob, FitReceipt] = {}
     bundle: dict[FitJob, LabelledFrames] = {}
     for job in jobs:
+        if published := store.registry.find(job.shard_id, job.ontology, job.fit_key):
+            receipts[job] = FitReceipt.of(published)
+            continue
         try:
             bundle[job] = gather(store, job.shard_id, job.ontology, recipe)
         except MicroModelError as error:
@@ -173,7 +189,7 @@ def _publish(
             task=labelled.ontology.task,
             classes=labelled.ontology.classes,
             generation=0,
-            parent=None,
+            parent=store.registry.live(job.shard_id, job.ontology),
             network=model.to_json(),
             recipe=recipe.to_json(),
             backbone=asdict(backbone),
@@ -190,24 +206,7 @@ def _publish(
         ),
         model.tensors(),
     )
-    _promote_once(store, card)
-    return FitReceipt(
-        shard_id=job.shard_id, ontology=job.ontology, generation=card.generation, seconds=seconds, metrics=card.metrics
-    )
-
-
-def _published(store: Store, job: FitJob) -> Card | None:
-    """The generation that is this very work; promoted now if its publisher died before it could."""
-    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
-    if card is not None:
-        _promote_once(store, card)
-    return card
-
-
-def _promote_once(store: Store, card: Card) -> None:
-    """A generation that was live before and no longer is was replaced or rolled back on purpose."""
-    if card.generation not in store.registry.promotions(card.shard_id, card.ontology):
-        store.registry.promote(card.shard_id, card.ontology, card.generation, "fitted")
+    return replace(FitReceipt.of(card), seconds=seconds)
 
 
 def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbone: Backbone, start: str, seed: int) -> str:

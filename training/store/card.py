@@ -17,7 +17,7 @@ class Card:
     """Everything known about one generation of one micro-model except its weights.
 
     generation: 1, 2, 3, …; 0 asks the registry for the next free one.
-    parent: the generation it was fitted from, None for a fresh start.
+    parent: the generation that was live when it was fitted, None for the first.
     network, recipe, backbone: JSON objects that the store keeps and does not read.
     fit_key: equal for equal labels, recipe, backbone and seed: the same work; '' is never the same as anything.
     created_at: ISO 8601, UTC.

@@ -8,7 +8,6 @@ weights, so a publisher may die at any moment and lose nothing that was written.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import count
 
 import torch
@@ -16,8 +15,9 @@ import torch
 from training.data.identifiers import check_identifier
 from training.errors import AlreadyExists, BadShardId, MissingObject, UnknownModel
 from training.store.card import Card
+from training.store.decisions import Decision, Decisions
 from training.store.documents import from_json_bytes, to_json_bytes
-from training.store.numbered import append, numbered_key, numbers
+from training.store.numbered import numbered_key
 from training.store.objects import ObjectStore, read_each
 from training.store.weights import card_inside, pack, unpack
 
@@ -64,23 +64,29 @@ class Registry:
         Raises:
             UnknownModel: it is not published.
         """
-        self.card(shard_id, ontology, generation)
-        pointer = {"generation": generation, "reason": reason, "promoted_at": datetime.now(UTC).isoformat()}
-        data = to_json_bytes(pointer, f"{shard_id}@{generation}")
-        append(self._objects, f"{_folder(shard_id, ontology)}live/", ".json", data)
+        self.decide(shard_id, ontology, Decision(generation=generation, promoted=True, reason=reason))
+
+    def decide(self, shard_id: str, ontology: str, decision: Decision) -> None:
+        """Make a published generation live, or remember that it was refused.
+
+        Raises:
+            UnknownModel: it is not published.
+        """
+        self.card(shard_id, ontology, decision.generation)
+        self._decisions(shard_id, ontology).add(decision)
+
+    def decision(self, shard_id: str, ontology: str, generation: int) -> Decision | None:
+        """What was last decided about a generation; None when nothing was."""
+        return self._decisions(shard_id, ontology).about(generation)
 
     def live(self, shard_id: str, ontology: str) -> int | None:
         """The generation that answers, None if none was promoted."""
         promotions = self.promotions(shard_id, ontology, last=1)
-        return promotions[-1] if promotions else None
+        return promotions[-1].generation if promotions else None
 
-    def promotions(self, shard_id: str, ontology: str, last: int | None = None) -> list[int]:
-        """Generations in the order they were made live, the last `last` of them; one may come several times."""
-        folder = f"{_folder(_checked(shard_id), _checked(ontology))}live/"
-        taken = numbers(self._objects, folder, ".json")
-        keys = [numbered_key(folder, number, ".json") for number in (taken if last is None else taken[-last:])]
-        read = zip(keys, read_each(self._objects, keys), strict=True)
-        return [int(from_json_bytes(data, key)["generation"]) for key, data in read]
+    def promotions(self, shard_id: str, ontology: str, last: int | None = None) -> list[Decision]:
+        """How generations were made live, in order, the last `last` of them; one may come several times."""
+        return self._decisions(shard_id, ontology).promotions(last)
 
     def generations(self, shard_id: str, ontology: str) -> list[int]:
         """Published generations, oldest first."""
@@ -184,6 +190,9 @@ class Registry:
             self._objects.create(key, to_json_bytes(card.to_json(), card.ref))
         except AlreadyExists:  # somebody finished it from the same weights: the same bytes
             return
+
+    def _decisions(self, shard_id: str, ontology: str) -> Decisions:
+        return Decisions(self._objects, _folder(_checked(shard_id), _checked(ontology)))
 
     def _numbers(self, shard_id: str, ontology: str, pattern: re.Pattern[str]) -> list[int]:
         folder = _folder(_checked(shard_id), _checked(ontology))

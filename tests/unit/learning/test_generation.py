@@ -15,6 +15,7 @@ from training.learning.gather import gather
 from training.learning.generation import FitJob, fit_jobs, plan_fits
 from training.learning.labelling import Labeller, plan_clips
 from training.learning.recipes import smoke
+from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
 
@@ -43,7 +44,7 @@ def store(tmp_path: Path, squares: Any) -> Store:
 
 def fit_all(store: Store, **how: Any) -> list[str]:
     plan = plan_fits(store, None, None, **{**HOW, **how})
-    receipts = fit_jobs(store, plan.jobs, **{**HOW, **how})
+    receipts = go_live(store, fit_jobs(store, plan.jobs, **{**HOW, **how}))
     assert [receipt.error for receipt in receipts] == [None] * len(plan.jobs)
     return [receipt.shard_id for receipt in receipts]
 
@@ -73,18 +74,6 @@ def test_a_rollback_is_not_undone_by_running_fit_again(store: Store) -> None:
     fit_all(store, seed=1)
     store.registry.promote("a", "squares", 1, "rollback")
     assert fit_all(store, seed=1) == []
-    assert store.registry.live("a", "squares") == 1
-
-
-def test_a_generation_whose_publisher_died_before_promoting_it_goes_live_without_another_fit(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as dying:
-        dying.setattr(type(store.registry), "promote", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            fit_all(store)
-    assert store.registry.live("a", "squares") is None
-    assert fit_all(store) == ["b"]
     assert store.registry.live("a", "squares") == 1
 
 

@@ -11,6 +11,7 @@ import torch
 
 from training.errors import AlreadyExists, BadInput, CorruptModel, StoreFull, StoreUnusable, UnknownModel
 from training.store.card import Card
+from training.store.decisions import Decision
 from training.store.local import LocalObjects
 from training.store.store import Store
 
@@ -275,3 +276,42 @@ def test_cards_survive_json_and_ignore_keys_of_newer_versions(card: Card) -> Non
     assert Card.from_json({**card.to_json(), "invented_later": 1}) == card
     with pytest.raises(StoreUnusable, match="classes"):
         Card.from_json({key: value for key, value in card.to_json().items() if key != "classes"})
+
+
+def test_a_refused_generation_is_published_not_live_and_keeps_the_first_reason(store: Store, card: Card) -> None:
+    registry = store.registry
+    for fit_key in ("1", "2"):
+        registry.publish(replace(card, fit_key=fit_key), weights())
+    registry.promote(*MODEL, 1, "first")
+    assert registry.decision(*MODEL, 2) is None
+    for reason in ("worse", "said again"):
+        registry.decide(*MODEL, Decision(generation=2, promoted=False, reason=reason, verdict={"status": "worse"}))
+    refusal = registry.decision(*MODEL, 2)
+    assert refusal is not None
+    assert (refusal.promoted, refusal.reason, refusal.status) == (False, "worse", "worse")
+    assert (registry.live(*MODEL), registry.generations(*MODEL)) == (1, [1, 2])
+    assert [found.ref for found in registry.live_cards()] == ["dog@1"]
+
+
+def test_a_promotion_by_hand_overrules_a_refusal(store: Store, card: Card) -> None:
+    store.registry.publish(card, weights())
+    store.registry.decide(*MODEL, Decision(generation=1, promoted=False, reason="worse", verdict={"status": "worse"}))
+    store.registry.promote(*MODEL, 1, "I looked at it")
+    decision = store.registry.decision(*MODEL, 1)
+    assert decision is not None
+    assert (decision.promoted, decision.reason, decision.status) == (True, "I looked at it", "by hand")
+    assert store.registry.live(*MODEL) == 1
+
+
+def test_only_what_is_published_can_be_decided_on(store: Store, card: Card) -> None:
+    store.registry.publish(card, weights())
+    with pytest.raises(UnknownModel, match="not published"):
+        store.registry.decide(*MODEL, Decision(generation=2, promoted=False, reason="worse"))
+    assert store.registry.decision(*MODEL, 2) is None
+
+
+def test_a_damaged_pointer_is_named(store: Store, card: Card) -> None:
+    store.registry.publish(card, weights())
+    store.objects.create("models/dog/detection.dog/live/0001.json", b'{"reason": "of nothing"}')
+    with pytest.raises(StoreUnusable, match=r"live/0001\.json.*needed a generation and a reason"):
+        store.registry.live(*MODEL)
