@@ -5,6 +5,7 @@
 
 __all__ = [
     "AlreadyExists",
+    "AlreadyLive",
     "BadAnnotation",
     "BadBackbone",
     "BadInput",
@@ -114,6 +115,10 @@ class UnknownShard(BadInput):
 
 class UnknownOntology(BadInput):
     """The store has no ontology of that name."""
+
+
+class AlreadyLive(BadInput):
+    """A rollback to the generation that answers anyway."""
 
 
 class UnknownModel(MicroModelError):

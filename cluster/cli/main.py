@@ -10,12 +10,14 @@ from cluster.cli.import_labels import import_labels
 from cluster.cli.label import label
 from cluster.cli.output import verb
 from cluster.cli.prelabel import prelabel
+from cluster.cli.rollback import rollback
 from cluster.cli.serve import serve
 from cluster.cli.simulate import simulate
+from cluster.cli.status import status
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (demo, add, fit, label, prelabel, import_labels, export, simulate, serve)
+VERBS = (demo, add, fit, label, status, rollback, prelabel, import_labels, export, simulate, serve)
 
 app = typer.Typer(
     name="micromodels",

@@ -1,0 +1,99 @@
+"""Where every micro-model of a store stands: what people did, which generation answers and why, and what it labelled."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.data.shards import Shard
+from training.loop.efficiency import Spent
+from training.models.tasks import TASKS, task_for
+from training.store.store import Store
+
+__all__ = ["ShardStatus", "statuses"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStatus:
+    """One shard and ontology; ontology is None where nobody labelled anything yet.
+
+    labelled: frames to be fitted on. audits: frames that are not. machine: frames the live generation labelled.
+    status, reason: the last decision about the live generation. refused: the newest generation, if the gate refused it.
+    drawn, corrected: objects, and human_seconds the time, by the ledger. damage: what the ledger lost.
+    """
+
+    shard_id: str
+    ontology: str | None
+    frames: int
+    labelled: int = 0
+    audits: int = 0
+    generations: int = 0
+    live: int | None = None
+    status: str | None = None
+    reason: str | None = None
+    refused: int | None = None
+    machine: int = 0
+    drawn: int = 0
+    corrected: int = 0
+    human_seconds: float = 0.0
+    damage: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"damage": list(self.damage)}
+
+
+def statuses(store: Store, shard_ids: Sequence[str] | None, ontology: str | None) -> Iterator[ShardStatus]:
+    """By shard and ontology.
+
+    Args:
+        shard_ids: None for every shard.
+        ontology: None for every one that the shard has annotations or models of.
+    Raises:
+        UnknownShard, UnknownOntology: named explicitly and not in the store.
+    """
+    if ontology is not None:
+        store.ontology(ontology)
+    for shard in store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]:
+        names = {*store.labelled(shard.shard_id), *store.registry.ontologies(shard.shard_id)}
+        for name in sorted(names if ontology is None else names & {ontology}):
+            yield _status(store, shard, name)
+        if not names and ontology is None:
+            yield ShardStatus(shard_id=shard.shard_id, ontology=None, frames=shard.num_frames)
+
+
+def _status(store: Store, shard: Shard, ontology: str) -> ShardStatus:
+    shard_id, registry = shard.shard_id, store.registry
+    generations, live = registry.generations(shard_id, ontology), registry.promotions(shard_id, ontology, last=1)
+    newest = registry.decision(shard_id, ontology, generations[-1]) if generations else None
+    answering = live[-1] if live else None
+    damage: list[str] = []
+    spent = _spent(store, shard_id, ontology, damage)
+    return ShardStatus(
+        shard_id=shard_id,
+        ontology=ontology,
+        frames=shard.num_frames,
+        labelled=len(store.labels_to_fit(shard_id, ontology)),
+        audits=len(store.audit_labels(shard_id, ontology)),
+        generations=len(generations),
+        live=answering.generation if answering else None,
+        status=answering.status if answering else None,
+        reason=answering.reason if answering else None,
+        refused=newest.generation if newest and not newest.promoted else None,
+        machine=_num_machine_frames(store, shard_id, ontology, answering.generation) if answering else 0,
+        drawn=spent.drawn if spent else 0,
+        corrected=spent.corrected.due if spent else 0,
+        human_seconds=spent.seconds if spent else 0.0,
+        damage=tuple(damage),
+    )
+
+
+def _spent(store: Store, shard_id: str, ontology: str, damage: list[str]) -> Spent | None:
+    """None for a task whose actions have no seconds in this version."""
+    found = store.ontology(ontology)
+    if found.task not in TASKS:
+        return None
+    return Spent.from_ledger(store.ledger.read(shard_id, ontology, damaged=damage.append), task_for(found).seconds)
+
+
+def _num_machine_frames(store: Store, shard_id: str, ontology: str, generation: int) -> int:
+    """Frames in its clips, which may overlap."""
+    return len({index for clip in store.predictions.done(shard_id, ontology, generation) for index in range(*clip)})

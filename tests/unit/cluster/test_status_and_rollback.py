@@ -1,0 +1,111 @@
+"""What `status` says about a store, and `rollback`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cluster.cli.main import app
+from training.data.annotations import Annotation, FrameLabels
+from training.data.human_actions import HumanAction
+from training.data.ontology import Ontology
+from training.data.shards import Shard
+from training.store.card import Card
+from training.store.decisions import Decision
+from training.store.store import Store
+
+run = CliRunner()
+MODEL = ("dog", "detection.dog")
+BOX = Annotation(class_name="dog", bbox_xyxy=(1.0, 2.0, 30.0, 40.0))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Two shards, one with two labelled frames, an audit frame and three generations, of which the gate refused the last."""
+    store = Store.create(str(tmp_path / "store"))
+    for shard_id in ("dog", "untouched"):
+        uri = f"/videos/{shard_id}.mp4"
+        shard = Shard(shard_id=shard_id, uri=uri, kind="video", num_frames=20, width=64, height=48, content_hash=uri, fps=10.0)
+        store.add_shard(shard)
+    store.add_ontology(Ontology(name=MODEL[1], task="detection", classes=("dog",)))
+    store.annotate(*MODEL, labels(0, 9))
+    store.annotate(*MODEL, labels(5), audit=True)
+    for fit_key, status in (("1", "provisional"), ("2", "unproven"), ("3", "worse")):
+        card = Card(shard_id="dog", ontology=MODEL[1], task="detection", classes=("dog",), fit_key=fit_key)
+        generation = store.registry.publish(card, {"none": torch.zeros(1)}).generation
+        verdict = {"status": status}
+        decided = Decision(generation=generation, promoted=status != "worse", reason=f"because {fit_key}", verdict=verdict)
+        store.registry.decide(*MODEL, decided)
+    store.predictions.write(*MODEL, 2, 0, 3, labels(0, 1, 2))
+    store.ledger.append([action("a", "draw", after=BOX), action("b", "delete", before=BOX, round_kind="review", seconds=4.0)])
+    return store
+
+
+def labels(*indices: int) -> list[FrameLabels]:
+    return [FrameLabels(shard_id="dog", frame_index=index, annotations=(BOX,)) for index in indices]
+
+
+def action(event_id: str, name: Any, **more: Any) -> HumanAction:
+    what = {"round_kind": "labels", "shard_id": "dog", "ontology": MODEL[1], "frame_index": 0, "who": "ann"}
+    return HumanAction(event_id=event_id, action=name, when="2026-01-02T03:04:05+00:00", **{**what, **more})
+
+
+def test_status_is_one_line_for_each_shard_and_ontology(store: Store, tmp_path: Path) -> None:
+    result = run.invoke(app, ["status", "--store", store.url, "--json", str(tmp_path / "status.json")])
+    assert result.exit_code == 0, result.output
+    _, dog, untouched = result.stdout.strip().splitlines()
+    assert dog.split()[:7] == ["dog", "detection.dog", "2/20", "1", "3", "2", "3/20"]
+    assert dog.endswith("unproven: because 2; 3 was refused")
+    assert untouched.split()[:4] == ["untouched", "-", "0/20", "0"]
+    one, _ = json.loads((tmp_path / "status.json").read_text())["shards"]
+    assert (one["drawn"], one["corrected"], one["damage"]) == (1, 1, [])
+    assert one["human_seconds"] == pytest.approx(7.0 + 4.0 + 1.7), "drawing by the table, measured, and an unrecorded look"
+    assert (one["live"], one["status"], one["refused"]) == (2, "unproven", 3)
+
+
+def test_status_of_a_damaged_ledger_is_a_failure_and_the_rest_is_shown(store: Store) -> None:
+    (part,) = (Path(store.url) / "ledger/dog/detection.dog").iterdir()
+    part.write_bytes(part.read_bytes()[:-20])
+    result = run.invoke(app, ["status", "dog", "--store", store.url])
+    assert result.exit_code == 3
+    assert "unproven: because 2" in result.stdout
+    assert "ledger: " in result.stdout
+
+
+@pytest.mark.parametrize(("words", "name"), [(["nobody"], "UnknownShard"), (["--ontology", "none"], "UnknownOntology")])
+def test_status_names_what_the_store_does_not_have(store: Store, words: list[str], name: str) -> None:
+    result = run.invoke(app, ["status", *words, "--store", store.url])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(name)
+
+
+@pytest.mark.parametrize("to", [1, 3])
+def test_rollback_makes_any_published_generation_live_and_appends(store: Store, to: int) -> None:
+    result = run.invoke(app, ["rollback", "dog", "--to", str(to), "--store", store.url])
+    assert result.exit_code == 0, result.output
+    assert [one.generation for one in store.registry.promotions(*MODEL)] == [1, 2, to]
+    last = store.registry.promotions(*MODEL)[-1]
+    assert (last.reason, last.status) == ("rolled back from 2", "by hand")
+    assert store.registry.generations(*MODEL) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dog", "--to", "9"], "UnknownModel: dog@9 detection.dog: not published, there is [1, 2, 3]"),
+        (["dog", "--to", "2"], "AlreadyLive: dog@2 detection.dog: is live, needed another of [1, 2, 3]"),
+        (["cat", "--to", "1"], "UnknownModel: cat: needed one ontology that has models: there is none"),
+        (["dog", "--to", "1", "--ontology", "x"], "UnknownModel: dog x: needed one ontology that has models: detection.dog"),
+    ],
+)
+def test_a_rollback_that_means_nothing_is_named_and_changes_nothing(store: Store, words: list[str], said: str) -> None:
+    result = run.invoke(app, ["rollback", *words, "--store", store.url])
+    assert (result.exit_code, result.stderr.strip()) == (2, said)
+    assert store.registry.live(*MODEL) == 2
+
+
+def test_a_rollback_needs_a_generation(store: Store) -> None:
+    assert run.invoke(app, ["rollback", "dog", "--store", store.url]).exit_code == 2
