@@ -42,10 +42,11 @@ class Leave(StrEnum):
 
 
 class What(StrEnum):
-    """Whose labels: people's (and imported ones), the live micro-model's, or a pre-trained detector's."""
+    """Whose labels: people's (and imported ones), the live micro-model's, both of them together, or a pre-trained detector's."""
 
     annotations = "annotations"
     predictions = "predictions"
+    hybrid = "hybrid"
     prelabels = "prelabels"
 
 
@@ -53,13 +54,16 @@ class _Part(NamedTuple):
     shard_id: str
     ontology: str
     generation: int | None
+    with_people: bool
 
 
 def export(
     store: StoreOption,
     out: Annotated[Path, typer.Option(metavar="PATH", help="File or folder to write; it appears when it is complete.")],
     shards: Annotated[list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all by default.")] = None,
-    what: Annotated[What, typer.Option(help="People's, the live micro-models', or a detector's labels.")] = What.annotations,
+    what: Annotated[
+        What, typer.Option(help="People's labels, the live micro-models', both, or a detector's.")
+    ] = What.annotations,
     format: Annotated[  # noqa: A002
         Format, typer.Option(help="COCO holds everything; GeoJSON (lon/lat) one scene; the others are folders.")
     ] = Format.coco,
@@ -99,15 +103,16 @@ def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str |
     names: Callable[[str], list[str]] = {
         What.annotations: store.labelled,
         What.predictions: registry.ontologies,
+        What.hybrid: registry.ontologies,
         What.prelabels: lambda shard_id: everything,
     }[what]
     for shard_id in shard_ids:
         for name in (one for one in names(shard_id) if ontology in (None, one)):
             generation = PRELABELS if what is What.prelabels else registry.live(shard_id, name)
             if what is What.annotations:
-                yield _Part(shard_id, name, None)
+                yield _Part(shard_id, name, None, with_people=True)
             elif generation is not None and store.predictions.done(shard_id, name, generation):
-                yield _Part(shard_id, name, generation)
+                yield _Part(shard_id, name, generation, with_people=what is What.hybrid)
 
 
 class _Reading:
@@ -143,7 +148,7 @@ class _Reading:
 
 
 class _Labels:
-    """The labels of one part, read again whenever they are gone through and never held as a whole."""
+    """The labels of one part, read again whenever they are gone through; only people's, and a hybrid, are held as a whole."""
 
     def __init__(self, store: "Store", part: _Part) -> None:
         self._store, self.part = store, part
@@ -163,7 +168,17 @@ class _Labels:
                 yield frame
 
     def _clips(self) -> "Iterator[tuple[list[FrameLabels], dict[int, str]]]":
-        shard_id, ontology, generation = self.part
+        shard_id, ontology, generation, with_people = self.part
         if generation is None:
             return iter([(self._store.labels(shard_id, ontology), {})])
+        if with_people:
+            return iter([self._hybrid(shard_id, ontology, generation)])
         return self._store.predictions.clips(shard_id, ontology, generation)
+
+    def _hybrid(self, shard_id: str, ontology: str, generation: int) -> "tuple[list[FrameLabels], dict[int, str]]":
+        from training.loop.hybrid import hybrid
+
+        predicted, errors = self._store.predictions.read(shard_id, ontology, generation)
+        people = self._store.labels(shard_id, ontology)
+        together = hybrid(self._store.shard(shard_id), self._store.ontology(ontology), people, predicted)
+        return together, {index: why for index, why in errors.items() if index not in {frame.frame_index for frame in people}}
