@@ -8,8 +8,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cluster.report_curve import draw_curve
 from cluster.report_drawing import Picture, draw_svg, frame_classes
-from cluster.report_tables import overview, scoreboard
+from cluster.report_tables import judged_by, overview, scoreboard
 from training.errors import BadInput
 
 __all__ = ["Picture", "Step", "write_report"]
@@ -76,6 +77,7 @@ def _section(entry: Mapping[str, Any], pictures: Sequence[Picture]) -> dict[str,
         "objects": entry["objects"],
         "classes": classes,
         "table": scoreboard(entry),
+        "curve": draw_curve(entry, judged_by(entry["task"])),
         "figures": [
             {
                 "svg": draw_svg(picture, classes),

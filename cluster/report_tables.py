@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Cell", "Group", "Overview", "Table", "Tile", "overview", "scoreboard"]
+__all__ = ["Cell", "Group", "Overview", "Table", "Tile", "judged_by", "overview", "scoreboard"]
 
 _NAMES = {
     "macro_f1": "macro F1",
@@ -28,7 +28,7 @@ _NAMES = {
     "fit_seconds": "fit, s",
     "label_seconds": "label, s",
 }
-_COUNTS = ("generation", "frames_touched", "frames_scored")
+_COUNTS = ("generation", "frames_touched", "frames_scored", "e_count_ceiling")
 _TROUBLE = ("frames_unreadable", "num_ambiguous")  # not worth a column where there is none
 _BOXES = ("recall", "tight_recall", "precision")
 _COMPARED = {  # what each task is judged by, 0..1, the one that matters most first
@@ -121,6 +121,11 @@ def _short(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def judged_by(task: str) -> str:
+    """The number, 0..1, that matters most in a task."""
+    return _COMPARED.get(task, _BOXES)[0]
+
+
 def scoreboard(entry: Mapping[str, Any]) -> Table:
     """Every generation of one shard and every baseline; whatever numbers its task has become columns."""
     generations = [(f"generation {one['generation']}", one) for one in entry["generations"]]
@@ -154,7 +159,7 @@ def _overview_row(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
         "frames_touched": touched,
         "share_by_hand": None if touched is None else touched / entry["frames"],
         "cells": {name: Cell(last.get(name), baseline.get(name)) for name in _COMPARED.get(task, _BOXES)},
-        "ceiling": None if touched is None else 1 - touched / entry["frames"],
+        "ceiling": _ceiling(entry, last),
         **{name: last.get(name) for name in (*_PLAIN.get(task, ()), *_COSTS)},
     }
 
@@ -174,9 +179,17 @@ def _measures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _measure(name: str, value: Any, entry: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    if name == "e_count" and value is not None and values.get("frames_touched"):
-        return f"{_text(value)} (≤ {1 - values['frames_touched'] / entry['frames']:.2f})"
+    ceiling = _ceiling(entry, values)
+    if name == "e_count" and value is not None and ceiling is not None:
+        return f"{_text(value)} (≤ {ceiling:.2f})"
     return f"{value:.1f}" if name.endswith("_seconds") and value is not None else _text(value)
+
+
+def _ceiling(entry: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:
+    """What e_count could still become after what people did; told from the frames where the result does not say it."""
+    touched = values.get("frames_touched")
+    found: float | None = values.get("e_count_ceiling", None if touched is None else 1 - touched / entry["frames"])
+    return found
 
 
 def _text(value: Any) -> str:

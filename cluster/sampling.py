@@ -1,6 +1,6 @@
-"""Choose the first frames to label, over many shards at once: one Ray task a shard."""
+"""Choose the frames that people should look at, over many shards at once: one Ray task a shard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,13 @@ from cluster.progress import Progress
 from cluster.resources import plan_workers
 from training.data.shards import Shard
 from training.errors import MicroModelError
+from training.loop.revisit import frames_to_review
 from training.loop.sample import representative_frames
+from training.loop.suggestion import Suggestion
 from training.models.backbones import Backbone
+from training.store.store import Store
 
-__all__ = ["FramesToLabel", "choose_first_frames"]
+__all__ = ["FramesToLabel", "FramesToReview", "Review", "choose_first_frames", "choose_review_frames"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +25,24 @@ class FramesToLabel:
     """The frames of a shard that a person should label first; none of them and an error if it could not be read."""
 
     frame_indices: tuple[int, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What one generation said about a shard is to be reviewed; candidates: frames nobody touched, increasing."""
+
+    shard_id: str
+    ontology: str
+    generation: int
+    candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FramesToReview:
+    """What a person should review next, best first; none and an error if the shard could not be read."""
+
+    suggestions: tuple[Suggestion, ...] = ()
     error: str | None = None
 
 
@@ -34,21 +55,62 @@ def choose_first_frames(
     progress: Progress | None = None,
 ) -> list[FramesToLabel]:
     """One answer for each shard and the frames that may be chosen, in order. Needs a running Ray."""
-    if not shards:
+    arguments = [(shard, list(candidates), count, backbone) for shard, candidates in shards]
+    answers = _ask_each(_first, arguments, num_workers, progress)
+    return [FramesToLabel(error=one) if isinstance(one, str) else FramesToLabel(frame_indices=tuple(one)) for one in answers]
+
+
+def choose_review_frames(
+    store_url: str,
+    reviews: Sequence[Review],
+    count: int,
+    *,
+    backbone: Backbone,
+    num_workers: int,
+    progress: Progress | None = None,
+) -> list[FramesToReview]:
+    """Up to `count` frames for each review, in order. Needs a running Ray."""
+    answers = _ask_each(_next, [(store_url, review, count, backbone) for review in reviews], num_workers, progress)
+    return [FramesToReview(error=one) if isinstance(one, str) else FramesToReview(suggestions=tuple(one)) for one in answers]
+
+
+def _first(shard: Shard, candidates: list[int], count: int, backbone: Backbone) -> list[int]:
+    return representative_frames(shard, candidates, count, backbone=backbone)
+
+
+def _next(store_url: str, review: Review, count: int, backbone: Backbone) -> list[Suggestion]:
+    store = Store.open(store_url)
+    predicted, _ = store.predictions.read(review.shard_id, review.ontology, review.generation)
+    return frames_to_review(
+        store.shard(review.shard_id),
+        store.ontology(review.ontology),
+        labels=store.labels_to_fit(review.shard_id, review.ontology),
+        predicted=predicted,
+        candidates=review.candidates,
+        count=count,
+        backbone=backbone,
+    )
+
+
+def _ask_each(
+    function: Callable[..., list[Any]], arguments: Sequence[tuple[Any, ...]], num_workers: int, progress: Progress | None
+) -> list[list[Any] | str]:
+    """What the function says of each, or what went wrong."""
+    if not arguments:
         return []
-    shape = plan_workers(num_workers, len(shards))
-    task = ray.remote(num_cpus=shape.cpus, runtime_env={"env_vars": shape.thread_env})(_choose)
-    pending = [task.remote(shard, list(candidates), count, backbone, shape.cpus) for shard, candidates in shards]
+    shape = plan_workers(num_workers, len(arguments))
+    task = ray.remote(num_cpus=shape.cpus, runtime_env={"env_vars": shape.thread_env})(_answered)
+    pending = [task.remote(function, some, shape.cpus) for some in arguments]
     _wait(pending, progress)
     return [_answer(reference) for reference in pending]
 
 
-def _choose(shard: Shard, candidates: list[int], count: int, backbone: Backbone, cpus: int) -> FramesToLabel:
+def _answered(function: Callable[..., list[Any]], arguments: tuple[Any, ...], cpus: int) -> list[Any] | str:
     torch.set_num_threads(cpus)
     try:
-        return FramesToLabel(frame_indices=tuple(representative_frames(shard, candidates, count, backbone=backbone)))
+        return function(*arguments)
     except MicroModelError as error:
-        return FramesToLabel(error=f"{type(error).__name__}: {error}")
+        return f"{type(error).__name__}: {error}"
 
 
 def _wait(pending: Sequence[Any], progress: Progress | None) -> None:
@@ -60,10 +122,10 @@ def _wait(pending: Sequence[Any], progress: Progress | None) -> None:
             progress.update(len(pending) - len(waiting))
 
 
-def _answer(reference: Any) -> FramesToLabel:
+def _answer(reference: Any) -> list[Any] | str:
     """A task whose process died in every attempt is an error of its shard."""
     try:
-        answer: FramesToLabel = ray.get(reference)
+        answer: list[Any] | str = ray.get(reference)
         return answer
     except ray.exceptions.RayError as error:
-        return FramesToLabel(error=f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"

@@ -1,43 +1,41 @@
-"""The yardstick: a simulated annotator labels a few frames, the fleet fits and labels, the ground truth judges.
+"""The yardstick: a simulated annotator labels a few frames and reviews what the fleet says; the ground truth judges.
 
-It drives the same functions as `fit` and `label`, on Ray, so that it measures what users run.
+It drives the same functions as `fit`, `label` and `next`, on Ray, so that it measures what users run.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from cluster.fleet import fit_fleet
-from cluster.label import label_fleet
 from cluster.progress import Progress
+from cluster.reviewing import review_round
+from cluster.rounds import Key, Round, fit_and_label
 from cluster.sampling import choose_first_frames
 from training.data.coco import read_coco
 from training.data.folder import SourceWithLabels
 from training.data.sources import probe
 from training.errors import BadInput, MicroModelError
-from training.learning.generation import FitReceipt, plan_fits
-from training.learning.labelling import ClipReceipt, plan_clips
 from training.learning.recipes import Recipe
-from training.loop.simulation import Truth, baselines, draw_labels, judge, medians
+from training.loop.annotator import draw_labels
+from training.loop.efficiency import Spent
+from training.loop.simulation import Truth, baselines, judge, medians
 from training.models.backbones import Backbone
-from training.models.tasks import TASKS
+from training.models.tasks import TASKS, task_for
 from training.store.store import Store
 
-__all__ = ["TILE", "Round", "enter", "fit_and_label", "simulate"]
+__all__ = ["TILE", "simulate"]
 
 TILE = 128  # pixels; scenes are cut into a fixed, non-overlapping grid
-Key = tuple[str, str]  # shard id, ontology name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What one generation of the fleet cost and what failed; keys are (shard id, ontology)."""
+@dataclass(slots=True)
+class _Course:
+    """What came of one shard and task, a generation at a time; the baselines of each with as many frames touched."""
 
-    fits: Mapping[Key, FitReceipt]
-    label_seconds: Mapping[Key, float]
-    failures: list[dict[str, str]]
+    truth: Truth
+    generations: list[dict[str, Any]] = field(default_factory=list)
+    baselines: list[dict[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def simulate(
@@ -46,77 +44,67 @@ def simulate(
     *,
     task: str | None,
     labels: int,
+    generations: int = 1,
+    corrections: int = 5,
     recipe: Recipe,
     backbone: Backbone,
     seed: int,
     num_workers: int,
 ) -> dict[str, Any]:
-    """Run one generation over every (shard, task) the labels allow; the JSON of DESIGN's `simulate`.
+    """Run the loop over every (shard, task) the labels allow; the JSON of DESIGN's `simulate`.
 
     Needs a running Ray.
+
+    Args:
+        labels: frames that are labelled first.
+        corrections: frames that are reviewed after each generation but the last, beside one audit frame.
     """
-    entered, failures = enter(store, sources, task=task)
-    touched, unreadable = _label_first(store, entered, labels, backbone, num_workers)
-    truths = [truth for truth in entered if _key(truth) in touched]
-    done = fit_and_label(store, truths, recipe=recipe, backbone=backbone, seed=seed, num_workers=num_workers)
-    entries = [_entry(store, truth, touched[_key(truth)], done) for truth in truths if _key(truth) in done.label_seconds]
+    truths, failures = _enter(store, sources, task)
+    courses, unreadable = _label_first(store, truths, labels, backbone, num_workers)
+    failures += unreadable
+    going = set(courses)
+    for generation in range(1, generations + 1):
+        if generation > 1:
+            again = [courses[key].truth for key in courses if key in going]
+            going, failed = review_round(store, again, corrections, backbone=backbone, seed=seed, num_workers=num_workers)
+            failures += failed
+        if not going:
+            break
+        done = fit_and_label(store, going, recipe=recipe, backbone=backbone, seed=seed, num_workers=num_workers)
+        failures += done.failures
+        going &= done.label_seconds.keys()
+        for key in going:
+            _judge(store, courses[key], done)
+    entries = [_entry(course) for course in courses.values() if course.generations]
     return {
         "shards": entries,
-        "failures": failures + unreadable + done.failures,
+        "failures": failures,
         "medians": medians(entries),
         "versions": {name: version(name) for name in ("micromodels", "ray", "torch", "torchvision")},
         "seed": seed,
         "labels": labels,
+        "corrections": corrections,
         "recipe": recipe.to_json(),
         "backbone": {"name": backbone.name, "weights": backbone.weights},
     }
 
 
-def enter(
-    store: Store, sources: Sequence[SourceWithLabels], *, task: str | None, tile: int = TILE
-) -> tuple[list[Truth], list[dict[str, str]]]:
+def _enter(store: Store, sources: Sequence[SourceWithLabels], task: str | None) -> tuple[list[Truth], list[dict[str, str]]]:
     """Add every source to the store without its labels, which are returned, with one failure row for each bad source."""
     truths: list[Truth] = []
     failures: list[dict[str, str]] = []
     for source in sources:
         try:
-            truths += _enter_one(store, source, task, tile)
+            truths += _enter_one(store, source, task)
         except MicroModelError as error:
-            failures.append(_failure(source.shard_id, f"{type(error).__name__}: {error}"))
+            failures.append({"shard_id": source.shard_id, "error": f"{type(error).__name__}: {error}"})
     return truths, failures
 
 
-def fit_and_label(
-    store: Store, truths: Sequence[Truth], *, recipe: Recipe, backbone: Backbone, seed: int, num_workers: int
-) -> Round:
-    """What `fit` and then `label` do for these shards."""
-    wanted = {_key(truth) for truth in truths}
-    shard_ids = sorted({shard_id for shard_id, _ in wanted})
-    plan = plan_fits(store, shard_ids, None, recipe=recipe, backbone=backbone, seed=seed)
-    jobs = [job for job in plan.jobs if (job.shard_id, job.ontology) in wanted]
-    with Progress("fit: shards", len(jobs)) as progress:
-        receipts = fit_fleet(
-            store.url, jobs, recipe=recipe, backbone=backbone, seed=seed, num_workers=num_workers, progress=progress
-        )
-    fits = {(receipt.shard_id, receipt.ontology): receipt for receipt in receipts} | {
-        (card.shard_id, card.ontology): FitReceipt(
-            shard_id=card.shard_id, ontology=card.ontology, generation=card.generation, seconds=card.fit_seconds
-        )
-        for card in plan.skipped
-    }
-    clips = [clip for clip in plan_clips(store, shard_ids, None).clips if (clip.shard_id, clip.ontology) in wanted]
-    with Progress("label: clips", len(clips)) as progress:
-        labelled = label_fleet(store.url, clips, num_workers=num_workers, progress=progress)
-    failures = [_failure(receipt.shard_id, receipt.error) for receipt in receipts if receipt.error]
-    failures += [_failure(receipt.shard_id, receipt.error) for receipt in labelled if receipt.error]
-    fitted = [key for key, receipt in fits.items() if receipt.error is None]
-    return Round(fits=fits, label_seconds=_label_seconds(fitted, labelled), failures=failures)
-
-
-def _enter_one(store: Store, source: SourceWithLabels, task: str | None, tile: int) -> list[Truth]:
+def _enter_one(store: Store, source: SourceWithLabels, task: str | None) -> list[Truth]:
     if source.labels is None:
         raise BadInput(f"{source.path}: no {source.shard_id}.coco.json beside it, needed the ground truth")
-    shard = probe(source.path, shard_id=source.shard_id, tile=tile, stride=tile)
+    shard = probe(source.path, shard_id=source.shard_id, tile=TILE, stride=TILE)
     found = read_coco(source.labels, shard).labels
     wanted = [said for name, said in found.items() if name in TASKS and task in (None, name)]
     if task in TASKS and not wanted:
@@ -129,53 +117,51 @@ def _enter_one(store: Store, source: SourceWithLabels, task: str | None, tile: i
 
 def _label_first(
     store: Store, truths: Sequence[Truth], count: int, backbone: Backbone, num_workers: int
-) -> tuple[dict[Key, tuple[int, ...]], list[dict[str, str]]]:
-    """Draw everything on the frames that represent each shard best; which they were, and the shards that cannot be read."""
+) -> tuple[dict[Key, _Course], list[dict[str, str]]]:
+    """Draw everything on the frames that represent each shard best; the shards that can be read, and those that cannot."""
     shards = [(truth.shard, [frame.frame_index for frame in truth.labels]) for truth in truths]
     with Progress("choose frames: shards", len(shards)) as progress:
         answers = choose_first_frames(shards, count, backbone=backbone, num_workers=num_workers, progress=progress)
-    touched = {_key(truth): answer.frame_indices for truth, answer in zip(truths, answers, strict=True) if answer.error is None}
-    for truth in truths:
-        if _key(truth) in touched:
-            draw_labels(store, truth, touched[_key(truth)])
-    failed = [(truth, answer.error) for truth, answer in zip(truths, answers, strict=True) if answer.error is not None]
-    return touched, [_failure(truth.shard.shard_id, error) for truth, error in failed]
+    courses: dict[Key, _Course] = {}
+    failures: list[dict[str, str]] = []
+    for truth, answer in zip(truths, answers, strict=True):
+        if answer.error is None:
+            draw_labels(store, truth, answer.frame_indices)
+            courses[truth.key] = _Course(truth)
+        else:
+            failures.append({"shard_id": truth.shard.shard_id, "error": answer.error})
+    return courses, failures
 
 
-def _entry(store: Store, truth: Truth, touched: Sequence[int], done: Round) -> dict[str, Any]:
-    shard_id, ontology = _key(truth)
-    generation = done.fits[shard_id, ontology].generation
-    assert generation is not None
-    predicted, unreadable = store.predictions.read(shard_id, ontology, generation)
+def _judge(store: Store, course: _Course, done: Round) -> None:
+    """Of the generation that answers now, which is an older one where the gate refused the newest."""
+    truth, fit = course.truth, done.fits[course.truth.key]
+    live = store.registry.live(*truth.key)
+    assert live is not None
+    predicted, unreadable = store.predictions.read(*truth.key, live)
+    spent = Spent.from_ledger(store.ledger.read(*truth.key), task_for(truth.ontology).seconds)
+    course.generations.append(
+        {
+            "generation": fit.generation,
+            "live": live == fit.generation,
+            "gate": fit.status,
+            **judge(truth, predicted, spent),
+            "frames_unreadable": len(unreadable),
+            "fit_seconds": fit.seconds,
+            "label_seconds": done.label_seconds[truth.key],
+        }
+    )
+    course.baselines.append(baselines(truth, sorted(spent.touched)))
+
+
+def _entry(course: _Course) -> dict[str, Any]:
+    truth = course.truth
     return {
-        "shard_id": shard_id,
+        "shard_id": truth.shard.shard_id,
         "task": truth.ontology.task,
         "frames": len(truth.labels),
         "objects": truth.num_objects,
-        "generations": [
-            {
-                "generation": generation,
-                **judge(truth, predicted, touched),
-                "frames_unreadable": len(unreadable),
-                "fit_seconds": done.fits[shard_id, ontology].seconds,
-                "label_seconds": done.label_seconds[shard_id, ontology],
-            }
-        ],
-        "baselines": baselines(truth, touched),
+        "generations": course.generations,
+        "baselines": course.baselines[-1],
+        "baselines_by_generation": course.baselines,
     }
-
-
-def _label_seconds(fitted: Sequence[Key], receipts: Sequence[ClipReceipt]) -> dict[Key, float]:
-    """Decoding and model seconds of every fitted shard; 0 where all clips were labelled before."""
-    seconds: dict[Key, float] = defaultdict(float, dict.fromkeys(fitted, 0.0))
-    for receipt in receipts:
-        seconds[receipt.shard_id, receipt.ontology] += receipt.decode_seconds + receipt.model_seconds
-    return dict(seconds)
-
-
-def _key(truth: Truth) -> Key:
-    return truth.shard.shard_id, truth.ontology.name
-
-
-def _failure(shard_id: str, error: str) -> dict[str, str]:
-    return {"shard_id": shard_id, "error": error}

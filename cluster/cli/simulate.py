@@ -17,6 +17,8 @@ __all__ = ["simulate"]
 def simulate(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Videos, scenes or folders of pictures with NAME.coco.json.")],
     labels: Annotated[int, typer.Option(min=1, help="Frames the simulated annotator draws on first.")] = 5,
+    generations: Annotated[int, typer.Option(min=1, help="How often the fleet is fitted.")] = 1,
+    corrections: Annotated[int, typer.Option(min=1, help="Frames reviewed after each generation but the last.")] = 5,
     only: Annotated[str | None, typer.Option(metavar="NAME,…", help="Only these shards.")] = None,
     task: Annotated[str | None, typer.Option(help="Only this task; every one the labels allow by default.")] = None,
     recipe: RecipeOption = "quality",
@@ -25,12 +27,15 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     workers: WorkersOption = None,
     store: Annotated[str | None, typer.Option(metavar="URL", help="Keep everything here; a temporary store by default.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a report with pictures, one HTML file.")] = None,
     json: JsonOption = None,
 ) -> int:
-    """Label a few frames from the ground truth, fit, label the rest, and compare with the ground truth nobody used.
+    """Label a few frames from the ground truth, fit, label the rest, review, and compare with the ground truth nobody used.
 
-    Example: micromodels simulate ./videos --labels 5 --json out.json
+    Example: micromodels simulate ./videos --labels 5 --generations 3 --json out.json
     """
+    from cluster.demo_pictures import pictures_of
+    from cluster.report import write_report
     from cluster.resources import cluster_workers
     from cluster.session import ray_session
     from cluster.simulate import simulate as run
@@ -47,16 +52,21 @@ def simulate(
     chosen, start = recipe_named(recipe), Backbone(name=backbone, weights=weights)
     resolve_weights(start)  # bad weights are told before anything else is done
     with _store(store) as url, ray_session(num_cpus=workers):
+        opened = Store.create(url)
         result = run(
-            Store.create(url),
+            opened,
             [sources[name] for name in wanted if name in sources],
             task=task,
             labels=labels,
+            generations=generations,
+            corrections=corrections,
             recipe=chosen,
             backbone=start,
             seed=seed,
             num_workers=workers or cluster_workers(),
         )
+        if report is not None:
+            write_report(report, result, pictures_of(opened, result, Path(directory)), title=f"What {labels} labels are worth")
     missing = [name for name in wanted if name not in sources]
     result["failures"] += [failure(name, f"no such source in {directory}") for name in missing]
     result["not_used"] = [path.name for path in left_over(directory)]

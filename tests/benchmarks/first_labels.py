@@ -20,8 +20,9 @@ from pathlib import Path
 from training.data.coco import read_coco
 from training.data.sources import probe
 from training.data.world import draw_video
+from training.loop.annotator import draw_labels
 from training.loop.sample import evenly_spaced
-from training.loop.simulation import Truth, draw_labels
+from training.loop.simulation import Truth
 from training.store.store import Store
 
 

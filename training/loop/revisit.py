@@ -7,7 +7,6 @@ for each second of work, which is one look and e_f corrections. Frames are taken
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,30 +16,14 @@ from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.loop.doubt import Doubt, doubts
 from training.loop.sample import MAX_CANDIDATES, alike_frames
+from training.loop.suggestion import Suggestion
 from training.models.actions import Seconds
 from training.models.backbones import Backbone
 from training.models.tasks import task_for
 
-__all__ = ["Suggestion", "frames_to_review", "most_saving"]
+__all__ = ["frames_to_review", "most_saving"]
 
 UNLIKE = 0.5  # of the objects on a frame that is like no labelled one need correcting, before anything else is known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
-    """A frame worth looking at. saves_s, costs_s: expected seconds of people, later and now. why: what it is chosen for."""
-
-    shard_id: str
-    ontology: str | None
-    frame_index: int
-    saves_s: float
-    costs_s: float
-    why: str
-
-    @property
-    def worth(self) -> float:
-        """Seconds saved for each second of work."""
-        return self.saves_s / self.costs_s
 
 
 def frames_to_review(

@@ -1,4 +1,4 @@
-"""The simulated annotator: labels frames from the ground truth, then judges what the machine said about the rest."""
+"""The ground truth as a judge: how right the machine is where nobody looked, and what people did and still have to do."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +10,13 @@ from training.data.annotations import FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.learning.merge import merge_tiles
-from training.loop.efficiency import e_count, e_time, human_seconds
+from training.loop.efficiency import Spent, human_seconds
 from training.loop.interpolate import interpolate
 from training.loop.sample import evenly_spaced
 from training.models.actions import Actions
 from training.models.tasks import task_for
-from training.store.store import Store
 
-__all__ = ["Truth", "baselines", "draw_labels", "judge", "medians"]
+__all__ = ["Truth", "baselines", "drawn_by_hand", "judge", "medians"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +26,11 @@ class Truth:
     shard: Shard
     ontology: Ontology
     labels: tuple[FrameLabels, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Shard id and ontology name."""
+        return self.shard.shard_id, self.ontology.name
 
     @property
     def num_objects(self) -> int:
@@ -41,44 +45,44 @@ class Truth:
         return [frame for frame in self.labels if frame.frame_index in wanted]
 
 
-def draw_labels(store: Store, truth: Truth, frame_indices: Sequence[int]) -> None:
-    """Draw everything on these frames, as a person would."""
-    drawn = [
-        replace(
-            frame,
-            annotations=tuple(
-                replace(annotation, provenance="human", author="simulated annotator") for annotation in frame.annotations
-            ),
-        )
-        for frame in truth.of(frame_indices)
-    ]
-    store.annotate(truth.shard.shard_id, truth.ontology.name, drawn)
+def drawn_by_hand(truth: Truth, touched: Sequence[int]) -> Spent:
+    """What it cost people to draw everything on these frames, and nothing else."""
+    drawn, seconds = truth.num_objects_of(touched), task_for(truth.ontology).seconds
+    return Spent(
+        drawn=drawn,
+        corrected=Actions(),
+        looks=0,
+        seconds=human_seconds(Actions(draw=drawn), looks=0, seconds=seconds),
+        num_measured=0,
+        labelled=frozenset(touched),
+        reviewed=frozenset(),
+        audited=frozenset(),
+    )
 
 
-def judge(truth: Truth, predicted: Sequence[FrameLabels], touched: Sequence[int]) -> dict[str, Any]:
+def judge(truth: Truth, predicted: Sequence[FrameLabels], spent: Spent) -> dict[str, Any]:
     """Quality on the frames nobody touched, and what people did and still have to do.
 
     predicted: at least every untouched frame; a frame that is missing counts as one where nothing was found.
-    touched: frames drawn by hand.
+    spent: what people did to come this far, and on which frames.
     """
     task = task_for(truth.ontology)
-    untouched = [frame.frame_index for frame in truth.labels if frame.frame_index not in set(touched)]
+    untouched = [frame.frame_index for frame in truth.labels if frame.frame_index not in spent.touched]
     said = {frame.frame_index: frame for frame in predicted}
     empty = [FrameLabels(shard_id=truth.shard.shard_id, frame_index=index) for index in untouched]
     answers = [said.get(frame.frame_index, frame) for frame in empty]
     true, answers = merge_tiles(truth.shard, truth.of(untouched)), merge_tiles(truth.shard, answers)
     size = _size(truth.shard)
     due = reduce(lambda a, b: a + b, (task.actions(t, p, size) for t, p in zip(true, answers, strict=True)), Actions())
-    drawn = truth.num_objects_of(touched)
-    everything = replace(due, draw=due.draw + drawn)
-    spent = human_seconds(everything, looks=len(untouched), seconds=task.seconds)
+    objects, done = truth.num_objects, replace(spent.corrected, draw=spent.corrected.draw + spent.drawn)
     return {
-        "frames_touched": len(touched),
+        "frames_touched": len(truth.labels) - len(untouched),
         "frames_scored": len(untouched),
         **task.measure(true, answers, size),
-        "e_count": e_count(drawn=drawn, corrected=Actions(), due=due, objects=truth.num_objects),
-        "e_time": e_time(spent_seconds=spent, objects=truth.num_objects, seconds=task.seconds),
-        "actions": everything.to_json(),
+        "e_count": spent.e_count(due=due, objects=objects),
+        "e_count_ceiling": spent.e_count(due=Actions(), objects=objects),
+        "e_time": spent.e_time(due=due, looks_due=len(untouched), objects=objects, seconds=task.seconds),
+        "actions": (done + due).to_json(),
     }
 
 
@@ -91,7 +95,10 @@ def baselines(truth: Truth, touched: Sequence[int]) -> dict[str, dict[str, Any]]
         return {}
     known = [frame.frame_index for frame in truth.labels]
     with_ends = [known[position] for position in evenly_spaced(len(known), len(touched), with_ends=True)]
-    tried = [judge(truth, interpolate(truth.of(keys), known, _size(truth.shard)), keys) for keys in (list(touched), with_ends)]
+    tried = [
+        judge(truth, interpolate(truth.of(keys), known, _size(truth.shard)), drawn_by_hand(truth, keys))
+        for keys in (list(touched), with_ends)
+    ]
     return {"interpolation": max(tried, key=lambda result: float(result["e_count"]))}
 
 
@@ -102,9 +109,13 @@ def medians(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         sources = {"": entry["generations"][-1]} | {f"{name}.": result for name, result in entry["baselines"].items()}
         for prefix, result in sources.items():
             for name, value in result.items():
-                if isinstance(value, int | float) and name not in ("generation", "frames_touched", "frames_scored"):
+                if _is_number(value) and name not in ("generation", "frames_touched", "frames_scored"):
                     found.setdefault(prefix + name, []).append(value)
     return {name: median(values) for name, values in sorted(found.items())}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _size(shard: Shard) -> tuple[int, int]:

@@ -251,3 +251,35 @@ def test_one_shard_with_two_tasks_shows_the_pictures_of_each(tmp_path: Path) -> 
     pictures = {("s1", "detection"): [_picture(caption="first")], ("s1", "classification"): [_picture(caption="second")]}
     page = _page(tmp_path, _result(shards=shards), pictures)
     assert page.index("<span>first</span>") < page.index('id="shard-2"') < page.index("<span>second</span>")
+
+
+def _several(*e_counts: float) -> dict[str, Any]:
+    """One shard of as many generations, five more frames touched in each."""
+    result = _result()
+    (entry,) = result["shards"]
+    (first,) = entry["generations"]
+    touched = [5 + 6 * number for number in range(len(e_counts))]
+    entry["generations"] = [
+        {**first, "generation": number + 1, "frames_touched": frames, "e_count": e_count, "e_count_ceiling": 0.9}
+        for number, (frames, e_count) in enumerate(zip(touched, e_counts, strict=True))
+    ]
+    baseline = entry["baselines"]["interpolation"]
+    entry["baselines_by_generation"] = [{"interpolation": {**baseline, "frames_touched": frames}} for frames in touched]
+    return result
+
+
+def test_several_generations_are_a_curve_beside_their_neighbour(tmp_path: Path) -> None:
+    page = _page(tmp_path, _several(0.5, 0.75))
+    curve = re.search(r'<svg class="curve".*?</svg>', page, flags=re.DOTALL)
+    assert curve is not None
+    lines = re.findall(r'<path d="M([^"]+L[^"]+)" stroke="([^"]+)" stroke-width="2" stroke-dasharray="5 4"/>', curve[0])
+    assert [colour for _, colour in lines] == ["var(--model)", "var(--other)"]
+    (start, end) = (tuple(map(float, place.split())) for place in lines[0][0].split("L"))
+    assert (start, end) == ((40.0, 110.0), (380.0, 62.0)), "0.5 and 0.75 of an axis from 206 up to 14"
+    for name in ("e_count, micro-model", "e_count, interpolation", "recall, micro-model", ">11<"):
+        assert name in curve[0]
+
+
+def test_one_generation_is_no_curve_and_a_ceiling_that_is_known_is_shown(tmp_path: Path) -> None:
+    assert '<svg class="curve"' not in _page(tmp_path, _several(0.5))
+    assert "(≤ 0.90)" in _page(tmp_path, _several(0.5))

@@ -10,8 +10,9 @@ from training.data import rle
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import SceneGrid, Shard
+from training.loop.annotator import draw_labels
 from training.loop.efficiency import e_count, e_time, human_seconds
-from training.loop.simulation import Truth, baselines, draw_labels, judge, medians
+from training.loop.simulation import Truth, baselines, drawn_by_hand, judge, medians
 from training.models.actions import BOX_SECONDS, Actions
 from training.store.store import Store
 
@@ -45,7 +46,8 @@ def test_the_numbers_of_the_design_page_come_out() -> None:
 
 def test_perfect_labels_reach_the_ceiling_and_silence_costs_every_object() -> None:
     truth, touched = straight(), [6, 18, 30, 42, 54]
-    perfect, silent = judge(truth, truth.labels, touched), judge(truth, [], touched)
+    spent = drawn_by_hand(truth, touched)
+    perfect, silent = judge(truth, truth.labels, spent), judge(truth, [], spent)
     assert perfect["e_count"] == pytest.approx(1 - 5 / 60)
     assert (perfect["precision"], perfect["recall"], perfect["frames_scored"]) == (1.0, 1.0, 55)
     assert perfect["actions"] == {"draw": 5, "delete": 0, "adjust": 0, "confirm": 55}
@@ -56,7 +58,7 @@ def test_perfect_labels_reach_the_ceiling_and_silence_costs_every_object() -> No
 def test_frames_a_person_touched_are_not_scored() -> None:
     truth, touched = straight(), [6, 18, 30, 42, 54]
     wrong_there = [replace(frame, annotations=()) if frame.frame_index in touched else frame for frame in truth.labels]
-    assert judge(truth, wrong_there, touched)["recall"] == 1.0
+    assert judge(truth, wrong_there, drawn_by_hand(truth, touched))["recall"] == 1.0
 
 
 def test_only_the_chosen_frames_reach_the_store_and_as_a_persons(tmp_path: Path) -> None:
@@ -90,9 +92,9 @@ def test_a_scene_is_scored_merged_over_objects_centred_in_untouched_tiles() -> N
     labels = frames(SCENE, (box(20),), (box(-3.0), box(60)))  # in pixels of their tiles; one reaches over the seam
     truth = Truth(shard=SCENE, ontology=ONTOLOGY, labels=labels)
     doubled = frames(SCENE, (box(20, score=0.9), box(125, score=0.4)), (box(-3.0, score=0.8), box(60, score=0.9)))
-    judged = judge(truth, doubled, touched=[0])
+    judged = judge(truth, doubled, drawn_by_hand(truth, [0]))
     assert (judged["precision"], judged["recall"]) == (1.0, 1.0)
-    both = judge(truth, doubled, touched=[])
+    both = judge(truth, doubled, drawn_by_hand(truth, []))
     assert (both["precision"], both["recall"]) == (1.0, 1.0), "what two tiles found is one object"
     assert baselines(truth, [0]) == {}
 

@@ -1,0 +1,61 @@
+"""The whole loop on a real Ray: labels, a generation, an audit frame and a review, the next generation; twice."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cluster.cli.main import app
+from training.loop.efficiency import Spent
+from training.models.actions import BOX_SECONDS
+from training.store.store import Store
+
+Draw = Callable[..., Path]
+run = CliRunner()
+
+
+def simulated(folder: Path, name: str) -> tuple[dict[str, Any], Store]:
+    """Two generations of the one video in `folder`/data."""
+    options = ["--labels", "2", "--corrections", "2", "--generations", "2", "--seed", "3"]
+    where = ["--store", str(folder / name), "--json", str(folder / f"{name}.json")]
+    fitting = ["--recipe", "smoke", "--weights", "none", "--workers", "2"]
+    result = run.invoke(app, ["simulate", str(folder / "data"), *options, *where, *fitting])
+    assert result.exit_code == 0, result.output
+    return json.loads((folder / f"{name}.json").read_text()), Store.open(str(folder / name))
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_charged(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "walk", labelled=tuple(range(16)))
+    result, store = simulated(tmp_path, "store")
+    (entry,) = result["shards"]
+    first, second = entry["generations"]
+    key = ("walk", store.labelled("walk")[0])
+    assert [(one["generation"], one["frames_touched"], one["frames_scored"]) for one in (first, second)] == [
+        (1, 2, 14),
+        (2, 5, 11),
+    ]
+
+    spent = Spent.from_ledger(store.ledger.read(*key), BOX_SECONDS)
+    assert (len(spent.labelled), len(spent.reviewed), len(spent.audited)) == (2, 2, 1)
+    assert store.audit_frames(*key) == spent.audited
+    assert {frame.frame_index for frame in store.labels_to_fit(*key)} == spent.labelled | spent.reviewed
+    assert store.registry.card(*key, 2).num_labelled == 4, "the audit frame was fitted on"
+    assert {action.generation for action in store.ledger.read(*key) if action.round_kind == "review"} == {1}
+
+    done = spent.drawn + spent.corrected.due
+    assert second["e_count_ceiling"] == pytest.approx(1 - done / 16)
+    still = sum(second["actions"][name] for name in ("draw", "delete", "adjust"))
+    assert second["e_count"] == pytest.approx(1 - still / 16)
+    assert len(entry["baselines_by_generation"]) == 2
+    assert entry["baselines"] == entry["baselines_by_generation"][-1]
+    assert entry["baselines"]["interpolation"]["frames_touched"] == 5
+
+    def numbers(course: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{name: one[name] for name in one if not name.endswith("_seconds")} for one in course["generations"]]
+
+    again, _ = simulated(tmp_path, "again")
+    assert numbers(again["shards"][0]) == numbers(entry), "the same seed gave another result"

@@ -1,0 +1,55 @@
+"""A frame that a person should look at, what it is worth, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.data.shards import Shard
+from training.models.actions import Seconds
+
+__all__ = ["Suggestion", "affordable", "to_label_first"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """saves_s, costs_s: expected seconds of people, later and now. ontology: None where nobody labelled anything yet."""
+
+    shard_id: str
+    ontology: str | None
+    frame_index: int
+    saves_s: float
+    costs_s: float
+    why: str
+
+    @property
+    def worth(self) -> float:
+        """Seconds saved for each second of work."""
+        return self.saves_s / self.costs_s
+
+
+def to_label_first(shard: Shard, ontology: str | None, frame_indices: Sequence[int], seconds: Seconds) -> list[Suggestion]:
+    """First labels: one object a frame is assumed, and that each frame drawn spares the drawing of its share of the others."""
+    others = (shard.num_frames - len(frame_indices)) / max(len(frame_indices), 1)
+    return [
+        Suggestion(
+            shard_id=shard.shard_id,
+            ontology=ontology,
+            frame_index=index,
+            saves_s=others * seconds.draw,
+            costs_s=seconds.draw,
+            why="no labels yet",
+        )
+        for index in frame_indices
+    ]
+
+
+def affordable(
+    suggestions: Sequence[Suggestion], *, frames: int | None = None, budget_s: float | None = None
+) -> list[Suggestion]:
+    """The most worth first, as many as `frames` and `budget_s` seconds of work allow; what is too dear is passed over."""
+    chosen: list[Suggestion] = []
+    left_s = float("inf") if budget_s is None else budget_s
+    for one in sorted(suggestions, key=lambda one: -one.worth):
+        if len(chosen) != frames and one.costs_s <= left_s:
+            chosen.append(one)
+            left_s -= one.costs_s
+    return chosen
