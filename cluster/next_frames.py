@@ -1,0 +1,122 @@
+"""Which frames people should look at next, over the whole fleet under one budget."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cluster.progress import Progress
+from cluster.sampling import Review, choose_first_frames, choose_review_frames
+from training.data.ontology import Ontology
+from training.data.shards import Shard
+from training.loop.suggestion import Suggestion, affordable, to_label_first
+from training.models.actions import BOX_SECONDS, Seconds
+from training.models.backbones import Backbone
+from training.models.tasks import TASKS, task_for
+from training.store.store import Store
+
+__all__ = ["next_frames"]
+
+MOST = 100  # frames of one shard at a time; after so many, another generation knows better
+
+
+@dataclass(slots=True)
+class _Plan:
+    """first: shards without labels, and what those will be. waiting: what has labels and no machine labels to review yet."""
+
+    first: list[tuple[Shard, Ontology | None]] = field(default_factory=list)
+    reviews: list[Review] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+
+
+def next_frames(
+    store: Store,
+    shard_ids: Sequence[str] | None,
+    ontology: str | None,
+    *,
+    labels: int,
+    frames: int | None,
+    budget_s: float | None,
+    backbone: Backbone,
+    num_workers: int,
+) -> dict[str, Any]:
+    """The frames most worth a person's time, best first, as `next --json` writes them. Needs a running Ray.
+
+    Args:
+        labels: frames of a shard that nobody labelled yet.
+        frames, budget_s: at most so many frames, and seconds of work; None for no limit.
+    Raises:
+        UnknownShard, UnknownOntology: named and not in the store.
+    """
+    plan = _plan(store, shard_ids, ontology)
+    found, failures = _first(plan, labels, backbone, num_workers)
+    with Progress("choose frames to review: shards", len(plan.reviews)) as progress:
+        answers = choose_review_frames(
+            store.url,
+            plan.reviews,
+            MOST if frames is None else frames,
+            backbone=backbone,
+            num_workers=num_workers,
+            progress=progress,
+        )
+    for review, answer in zip(plan.reviews, answers, strict=True):
+        found += answer.suggestions
+        if answer.error is not None:
+            failures.append({"shard_id": review.shard_id, "error": answer.error})
+    chosen = affordable(found, frames=frames, budget_s=budget_s)
+    return {
+        "frames": [{**asdict(one), "worth": one.worth} for one in chosen],
+        "waiting": plan.waiting,
+        "failures": failures,
+        "seconds": sum(one.costs_s for one in chosen),
+    }
+
+
+def _plan(store: Store, shard_ids: Sequence[str] | None, ontology: str | None) -> _Plan:
+    plan = _Plan()
+    known = {one.name: one for one in store.ontologies() if one.task in TASKS}
+    if ontology is not None:
+        known = {ontology: store.ontology(ontology)}
+    for shard in store.shards() if shard_ids is None else [store.shard(name) for name in shard_ids]:
+        names = [name for name in store.labelled(shard.shard_id) if name in known]
+        if not names:
+            plan.first.append((shard, next(iter(known.values())) if len(known) == 1 else None))
+        for name in names:
+            _plan_review(store, shard, name, plan)
+    return plan
+
+
+def _plan_review(store: Store, shard: Shard, ontology: str, plan: _Plan) -> None:
+    generation = store.registry.live(shard.shard_id, ontology)
+    if generation is None or not store.predictions.done(shard.shard_id, ontology, generation):
+        missing = "fit" if generation is None else "label"
+        plan.waiting.append({"shard_id": shard.shard_id, "ontology": ontology, "needs": missing})
+        return
+    touched = set(_touched(store, shard.shard_id, ontology))
+    untouched = tuple(index for index in range(shard.num_frames) if index not in touched)
+    plan.reviews.append(Review(shard_id=shard.shard_id, ontology=ontology, generation=generation, candidates=untouched))
+
+
+def _touched(store: Store, shard_id: str, ontology: str) -> Iterator[int]:
+    """Frames that have labels, and those that somebody worked on."""
+    yield from (frame.frame_index for frame in store.labels(shard_id, ontology))
+    yield from (action.frame_index for action in store.ledger.read(shard_id, ontology))
+
+
+def _first(plan: _Plan, labels: int, backbone: Backbone, num_workers: int) -> tuple[list[Suggestion], list[dict[str, str]]]:
+    shards = [(shard, range(shard.num_frames)) for shard, _ in plan.first]
+    with Progress("choose first frames: shards", len(shards)) as progress:
+        answers = choose_first_frames(shards, labels, backbone=backbone, num_workers=num_workers, progress=progress)
+    found: list[Suggestion] = []
+    failures: list[dict[str, str]] = []
+    for (shard, ontology), answer in zip(plan.first, answers, strict=True):
+        if answer.error is None:
+            name = None if ontology is None else ontology.name
+            found += to_label_first(shard, name, answer.frame_indices, _seconds(ontology))
+        else:
+            failures.append({"shard_id": shard.shard_id, "error": answer.error})
+    return found, failures
+
+
+def _seconds(ontology: Ontology | None) -> Seconds:
+    """Boxes, where nobody said yet what will be labelled."""
+    return BOX_SECONDS if ontology is None else task_for(ontology).seconds
