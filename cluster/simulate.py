@@ -19,7 +19,8 @@ from training.errors import BadInput, MicroModelError
 from training.learning.recipes import Recipe
 from training.loop.annotator import draw_labels
 from training.loop.efficiency import Spent
-from training.loop.simulation import Truth, baselines, judge, medians
+from training.loop.hybrid import can_combine, hybrid
+from training.loop.simulation import Truth, baselines, judge, medians, regret
 from training.models.backbones import Backbone
 from training.models.tasks import TASKS, task_for
 from training.store.store import Store
@@ -151,7 +152,11 @@ def _judge(store: Store, course: _Course, done: Round) -> None:
             "label_seconds": done.label_seconds[truth.key],
         }
     )
-    course.baselines.append(baselines(truth, sorted(spent.touched)))
+    neighbours = baselines(truth, sorted(spent.touched))
+    if can_combine(truth.shard, truth.ontology):
+        together = hybrid(truth.shard, truth.ontology, store.labels(*truth.key), predicted)
+        neighbours["hybrid"] = judge(truth, together, spent)
+    course.baselines.append(neighbours)
 
 
 def _entry(course: _Course) -> dict[str, Any]:
@@ -164,4 +169,5 @@ def _entry(course: _Course) -> dict[str, Any]:
         "generations": course.generations,
         "baselines": course.baselines[-1],
         "baselines_by_generation": course.baselines,
+        "regret": regret(course.generations[-1], course.baselines[-1]),
     }

@@ -16,7 +16,7 @@ from training.loop.smoothing import smooth
 from training.loop.tracks import Track, link, place
 from training.models.matching import sureness
 
-__all__ = ["hybrid"]
+__all__ = ["can_combine", "hybrid"]
 
 Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -29,6 +29,11 @@ AROUND = 7  # frames whose median says where a box should be
 OUTLYING = 5.0  # robust standard deviations from there
 OUTLYING_AT_LEAST = 0.3  # and object sizes
 HALF_SURE = 10  # frames from the next seen box at which the score of a bridged one is half of that box's
+
+
+def can_combine(shard: Shard, ontology: Ontology) -> bool:
+    """Whether there is motion to be smooth and boxes to be moved."""
+    return shard.kind == "video" and ontology.task in ("detection", "keypoints")
 
 
 def hybrid(
@@ -47,7 +52,7 @@ def hybrid(
         predicted: what one generation says; its labels of people's frames are not used.
     """
     frames = {frame.frame_index: frame for frame in (*predicted, *labels)}
-    if shard.kind != "video" or ontology.task not in ("detection", "keypoints"):
+    if not can_combine(shard, ontology):
         return [frames[index] for index in sorted(frames)]
     keyframes = sorted({frame.frame_index for frame in labels})
     tracks = link([frames[index] for index in sorted(frames)], set(keyframes))

@@ -16,7 +16,7 @@ from training.loop.sample import evenly_spaced
 from training.models.actions import Actions
 from training.models.tasks import task_for
 
-__all__ = ["Truth", "baselines", "drawn_by_hand", "judge", "medians"]
+__all__ = ["Truth", "baselines", "drawn_by_hand", "judge", "medians", "regret"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,14 @@ def baselines(truth: Truth, touched: Sequence[int]) -> dict[str, dict[str, Any]]
         for keys in (list(touched), with_ends)
     ]
     return {"interpolation": max(tried, key=lambda result: float(result["e_count"]))}
+
+
+def regret(generation: Mapping[str, Any], neighbours: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """How much tight recall the hybrid gives away against the better of micro-model and interpolation; negative: it gains."""
+    if "hybrid" not in neighbours:
+        return None
+    better = max(generation["tight_recall"], neighbours["interpolation"]["tight_recall"])
+    return float(better - neighbours["hybrid"]["tight_recall"])
 
 
 def medians(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:

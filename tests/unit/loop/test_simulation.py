@@ -12,7 +12,7 @@ from training.data.ontology import Ontology
 from training.data.shards import SceneGrid, Shard
 from training.loop.annotator import draw_labels
 from training.loop.efficiency import e_count, e_time, human_seconds
-from training.loop.simulation import Truth, baselines, drawn_by_hand, judge, medians
+from training.loop.simulation import Truth, baselines, drawn_by_hand, judge, medians, regret
 from training.models.actions import BOX_SECONDS, Actions
 from training.store.store import Store
 
@@ -97,6 +97,13 @@ def test_a_scene_is_scored_merged_over_objects_centred_in_untouched_tiles() -> N
     both = judge(truth, doubled, drawn_by_hand(truth, []))
     assert (both["precision"], both["recall"]) == (1.0, 1.0), "what two tiles found is one object"
     assert baselines(truth, [0]) == {}
+
+
+def test_regret_is_against_the_better_of_the_two() -> None:
+    neighbours = {"interpolation": {"tight_recall": 0.9}, "hybrid": {"tight_recall": 0.85}}
+    assert regret({"tight_recall": 0.7}, neighbours) == pytest.approx(0.05)
+    assert regret({"tight_recall": 0.7}, {"interpolation": neighbours["interpolation"], "hybrid": {"tight_recall": 0.95}}) < 0
+    assert regret({"tight_recall": 0.7}, {}) is None
 
 
 def test_medians_are_over_shards_and_name_their_neighbour() -> None:
