@@ -80,12 +80,19 @@ class Detection:
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return {**decoding, "min_scores": [LOWEST_SCORE] * 3}
 
+    def believed(self, frame: FrameLabels, decoding: Mapping[str, Any], *, counted: bool) -> FrameLabels:
+        best_first = sorted(frame.annotations, key=lambda annotation: -(annotation.score or 0.0))
+        k_M = torch.tensor([self._class_index[annotation.class_name] for annotation in best_first], dtype=torch.int64)
+        scores_M = torch.tensor([annotation.score or 0.0 for annotation in best_first])
+        believed = _believed(k_M, scores_M, decoding, counted=counted).tolist()
+        return replace(frame, annotations=tuple(a for a, is_sure in zip(best_first, believed, strict=True) if is_sure))
+
     def calibrated(
         self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
     ) -> dict[str, Any]:
         """The scores asked for, all of them times the factor of best F1; of equally good factors, the one nearest to 1."""
         tried = [{**decoding, "min_scores": [score * factor for score in decoding["min_scores"]]} for factor in SCORE_FACTORS]
-        f1 = [self._f1(truth, [self._only_believed(frame, one, counted) for frame in answers]) for one in tried]
+        f1 = [self._f1(truth, [self.believed(frame, one, counted=counted) for frame in answers]) for one in tried]
         return tried[f1.index(max(f1))]
 
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
@@ -175,14 +182,6 @@ class Detection:
         found = sum(len(match.pairs) for match in matches)
         wrong = sum(len(match.missed) + len(match.spurious) for match in matches)
         return 2 * found / (2 * found + wrong) if found + wrong else 1.0
-
-    def _only_believed(self, frame: FrameLabels, decoding: Mapping[str, Any], counted: bool) -> FrameLabels:
-        """What decoding would have let through."""
-        best_first = sorted(frame.annotations, key=lambda annotation: -(annotation.score or 0.0))
-        k_M = torch.tensor([self._class_index[annotation.class_name] for annotation in best_first], dtype=torch.int64)
-        scores_M = torch.tensor([annotation.score or 0.0 for annotation in best_first])
-        believed = _believed(k_M, scores_M, decoding, counted=counted).tolist()
-        return replace(frame, annotations=tuple(a for a, is_sure in zip(best_first, believed, strict=True) if is_sure))
 
     def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
         rows, columns = place.height // config.output_stride, place.width // config.output_stride

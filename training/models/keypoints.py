@@ -75,6 +75,9 @@ class Keypoints:
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return self._boxes.permissive(decoding)
 
+    def believed(self, frame: FrameLabels, decoding: Mapping[str, Any], *, counted: bool) -> FrameLabels:
+        return self._boxes.believed(frame, decoding, counted=counted)
+
     def calibrated(
         self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
     ) -> dict[str, Any]:

@@ -64,6 +64,9 @@ class Segmentation:
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return dict(decoding)
 
+    def believed(self, frame: FrameLabels, decoding: Mapping[str, Any], *, counted: bool) -> FrameLabels:
+        return frame
+
     def calibrated(
         self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
     ) -> dict[str, Any]:

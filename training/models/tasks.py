@@ -101,6 +101,10 @@ class DenseTask(Task, Protocol):
         """Decoding that lets through everything half believed, so that thresholds can be chosen by what it lets through."""
         ...
 
+    def believed(self, frame: FrameLabels, decoding: Mapping[str, Any], *, counted: bool) -> FrameLabels:
+        """Of what permissive decoding let through, what this one would have; `counted` as in calibrated."""
+        ...
+
     def calibrated(
         self, decoding: Mapping[str, Any], truth: Sequence[FrameLabels], answers: Sequence[FrameLabels], *, counted: bool
     ) -> dict[str, Any]:
