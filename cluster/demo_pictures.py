@@ -29,7 +29,8 @@ def pictures_of(store: Store, result: Mapping[str, Any], world: Path) -> dict[tu
         shard, truth_file = store.shard(entry["shard_id"]), labels[entry["shard_id"]]
         assert truth_file is not None
         ontology, truth = read_coco(truth_file, shard).labels[entry["task"]]
-        said, _ = store.predictions.read(shard.shard_id, ontology.name, store.registry.live(shard.shard_id, ontology.name) or 0)
+        answering = [one["generation"] for one in entry["generations"] if one["live"]][-1]
+        said, _ = store.predictions.read(shard.shard_id, ontology.name, answering)
         by_hand = {frame.frame_index for frame in store.labels(shard.shard_id, ontology.name)}
         show = _frames if shard.scene is None else _scene
         shown = show(shard, truth, said, by_hand)

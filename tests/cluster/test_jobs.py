@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import ray
+from ray.job_submission import JobSubmissionClient
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
@@ -26,9 +28,25 @@ def jobs_address() -> Iterator[str]:
         os.environ.setdefault(name, value)
     context = ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
     try:
-        yield f"http://{context.dashboard_url}"
+        address = f"http://{context.dashboard_url}"
+        wait_for_agent(address)
+        yield address
     finally:
         ray.shutdown()
+
+
+def wait_for_agent(address: str) -> None:
+    """The head answers before the agent that starts jobs is up."""
+    client = JobSubmissionClient(address)
+    for _ in range(60):
+        try:
+            client.submit_job(entrypoint="true")
+            return
+        except RuntimeError as error:
+            if "No available agent" not in str(error):
+                raise
+            time.sleep(1)
+    pytest.fail("no agent in a minute")
 
 
 def submit(address: str, *words: str) -> str:

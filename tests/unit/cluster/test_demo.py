@@ -26,7 +26,9 @@ def _entered(tmp_path: Path, name: str, by_hand: list[int]) -> tuple[Store, dict
     store.add_ontology(ontology)
     store.annotate(shard.shard_id, ontology.name, [frame for frame in truth if frame.frame_index in by_hand])
     store.predictions.write(shard.shard_id, ontology.name, 1, 0, shard.num_frames, truth)
-    return store, {"shards": [{"shard_id": shard.shard_id, "task": "detection", "generations": [{"generation": 1}]}]}
+    return store, {
+        "shards": [{"shard_id": shard.shard_id, "task": "detection", "generations": [{"generation": 1, "live": True}]}]
+    }
 
 
 def test_a_directory_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ def test_a_ray_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with (
         pytest.raises(HostUnavailable, match=r"^Ray \(local\): The current node timed out during startup\.; needed [^\n]*$"),
         ray_session(),

@@ -53,7 +53,7 @@ def test_an_unknown_recipe_exits_2_before_any_work(tmp_path: Path) -> None:
     Store.create(str(tmp_path / "store"))
     result = run.invoke(app, ["fit", "--store", str(tmp_path / "store"), "--recipe", "magic"])
     assert result.exit_code == 2
-    assert "BadRecipe: recipe 'magic', needed one of quality, fast, smoke" in result.stderr
+    assert "BadRecipe: recipe 'magic', needed one of quality, careful, fast, film, head, smoke" in result.stderr
 
 
 @pytest.mark.parametrize(("name", "said"), [("fit", "no shard has annotations"), ("label", "no live micro-model")])
