@@ -25,8 +25,10 @@ from training.models.detection import FOUND_IOU, Detection, focal_loss
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
+from training.models.point_boxes import around_points, boxes_in_view, common_margins, labelled_points
+from training.models.sides import mirrored_order
 
-__all__ = ["Keypoints", "mirrored_order"]
+__all__ = ["Keypoints"]
 
 DETAIL = 1.5  # points need this much more resolution than the box around them
 POINT_SPREAD = 1.2  # standard deviation of a point's heat, cells
@@ -35,10 +37,6 @@ NEAR = 0.4  # an object looks for its points this far from their offsets, in box
 OFFSET_WEIGHT = 5.0
 SAME_HEADING = 0.8  # length of the mean of unit vectors: 1 when all objects point the same way
 TILT = 10.0  # degrees
-MIN_HULL = 3
-SAME_MARGIN = (
-    0.05  # largest standard deviation of the distances from points to their box, in sides, that is still drawn around points
-)
 VISIBLE = 0.15  # heat from which a point is called visible
 PCK_SHARE = 0.1  # a point is right within this share of the box's longer side (Yang & Ramanan, 2013)
 
@@ -52,7 +50,7 @@ class Keypoints:
     def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
         self.seconds = keypoint_seconds(len(ontology.keypoints))
-        self._boxes = Detection(ontology, _boxes_in_view)
+        self._boxes = Detection(ontology, boxes_in_view)
 
     def branches(self) -> dict[str, int]:
         points = len(self.ontology.keypoints)
@@ -70,7 +68,7 @@ class Keypoints:
 
     def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
         """Detection's, and how far boxes reach beyond their points, if that is much the same for all labelled objects."""
-        return {**self._boxes.learned_limits(labels, frame_hw), "margins": _common_margins(labels)}
+        return {**self._boxes.learned_limits(labels, frame_hw), "margins": common_margins(labels)}
 
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return self._boxes.permissive(decoding)
@@ -123,7 +121,7 @@ class Keypoints:
         heat, offset = outputs["point"].float().sigmoid().cpu().numpy(), outputs["offset"].float().cpu().numpy()
         return [
             tuple(
-                _around_points(self._with_points(a, heat[n], offset[n], place, config), decoding["margins"], place)
+                around_points(self._with_points(a, heat[n], offset[n], place, config), decoding["margins"], place)
                 for a in boxed[n]
             )
             for n, place in enumerate(placements)
@@ -145,7 +143,7 @@ class Keypoints:
                 right += (distances <= reach).tolist()
                 squared += (distances**2).tolist()
             for t in match.missed:
-                right += [False] * len(_labelled(true.annotations[t])[0])
+                right += [False] * len(labelled_points(true.annotations[t])[0])
         return {
             **self._boxes.measure(truth, predicted, frame_hw),
             "pck": float(np.mean(right)) if right else 1.0,
@@ -176,7 +174,7 @@ class Keypoints:
             if annotation.bbox_xyxy is None or annotation.keypoints_xyv is None or annotation.ambiguous:
                 continue
             boxes = np.array([annotation.bbox_xyxy], np.float32)
-            box = _boxes_in_view(replace(frame, annotations=(annotation,)), boxes, place)[0] / config.output_stride
+            box = boxes_in_view(replace(frame, annotations=(annotation,)), boxes, place)[0] / config.output_stride
             side = max(box[2] - box[0], box[3] - box[1])
             centre = (box[:2] + box[2:]) / 2
             near = (abs(x - centre[0]) < max(1.0, 0.2 * side)) & (abs(y - centre[1]) < max(1.0, 0.2 * side))
@@ -229,53 +227,6 @@ class Keypoints:
         return replace(found, keypoints_xyv=tuple(points))
 
 
-def _boxes_in_view(frame: FrameLabels, boxes_N4: NDArray[np.float32], place: Placement) -> NDArray[np.float32]:
-    """In a turned view, boxes around the turned points, as far around them on each side as they were on average."""
-    placed = place.boxes_to_input(boxes_N4)
-    if place.turn == 0:
-        return placed
-    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
-    for row, annotation in enumerate(boxed):
-        points, _ = _labelled(annotation)
-        if len(points) < MIN_HULL:
-            continue
-        low, high = points.min(axis=0), points.max(axis=0)
-        margin = float(np.mean([*(low - boxes_N4[row, :2]), *(boxes_N4[row, 2:] - high)]))
-        turned = place.points_to_input(points.astype(np.float32))
-        reach = margin * np.array([place.scale_x, place.scale_y])
-        placed[row] = [*(turned.min(axis=0) - reach), *(turned.max(axis=0) + reach)]
-    return placed
-
-
-def _common_margins(labels: Sequence[FrameLabels]) -> list[float] | None:
-    """Left, top, right and bottom distance from the outermost points to the box, in longer sides of what points span."""
-    found = []
-    for annotation in (annotation for frame in labels for annotation in frame.annotations):
-        points, _ = _labelled(annotation)
-        if annotation.bbox_xyxy is not None and len(points) >= MIN_HULL:
-            low, high = points.min(axis=0), points.max(axis=0)
-            box = np.array(annotation.bbox_xyxy)
-            found.append(np.concatenate([low - box[:2], box[2:] - high]) / max(float((high - low).max()), 1.0))
-    if not found or float(np.std(found, axis=0).max()) > SAME_MARGIN:
-        return None
-    return [float(margin) for margin in np.mean(found, axis=0)]
-
-
-def _around_points(found: Annotation, margins: Sequence[float] | None, place: Placement) -> Annotation:
-    """The object with the box that its visible points tell, if they tell one."""
-    visible = np.array(found.keypoints_xyv, np.float64).reshape(-1, 3)
-    visible = visible[visible[:, 2] == 2, :2]
-    if margins is None or len(visible) < MIN_HULL:
-        return found
-    low, high = visible.min(axis=0), visible.max(axis=0)
-    reach = np.array(margins) * float((high - low).max())
-    box = np.concatenate([low - reach[:2], high + reach[2:]])
-    if place.bounded:
-        box = box.clip(0, [place.frame_width, place.frame_height] * 2)
-    x1, y1, x2, y2 = (float(value) for value in box)
-    return replace(found, bbox_xyxy=(x1, y1, x2, y2)) if x2 > x1 and y2 > y1 else found
-
-
 def _heading(keypoints_xyv: tuple[float, ...]) -> NDArray[np.float64] | None:
     """Unit vector from the middle of the placed points to the first of them; None if there is no telling."""
     points = np.array(keypoints_xyv, np.float64).reshape(-1, 3)
@@ -285,24 +236,6 @@ def _heading(keypoints_xyv: tuple[float, ...]) -> NDArray[np.float64] | None:
     away = points[0, :2] - placed.mean(axis=0)
     length = float(np.linalg.norm(away))
     return away / length if length > 0 else None
-
-
-def mirrored_order(names: Sequence[str]) -> list[int]:
-    """Where each point's name goes in a mirrored picture: left and right change places, others stay."""
-    return [names.index(other) if (other := _other_side(name)) in names else names.index(name) for name in names]
-
-
-def _other_side(name: str) -> str:
-    swaps = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
-    for left, right in swaps:
-        if left in name:
-            return name.replace(left, right)
-        if right in name:
-            return name.replace(right, left)
-    for index, letter in enumerate(name):
-        if letter in "LR" and (index == 0 or not name[index - 1].isupper()) and not name[index + 1 : index + 2].islower():
-            return f"{name[:index]}{'R' if letter == 'L' else 'L'}{name[index + 1 :]}"
-    return name
 
 
 def _refined(heat_hw: NDArray[np.float32], row: int, column: int) -> NDArray[np.float64]:
@@ -320,16 +253,9 @@ def _top(line: NDArray[np.float64], at: int) -> float:
     return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _labelled(truth: Annotation) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """(L, 2) the points a person placed, and which of all P they are."""
-    points = np.array(truth.keypoints_xyv or (), np.float64).reshape(-1, 3)
-    placed = points[:, 2] > 0
-    return points[placed, :2], placed
-
-
 def _distances(truth: Annotation, found: Annotation) -> tuple[NDArray[np.float64], float]:
     """(L,) pixels between each labelled point and the found one, and how far is still right."""
-    wanted, placed = _labelled(truth)
+    wanted, placed = labelled_points(truth)
     said = np.array(found.keypoints_xyv or np.full(3 * len(placed), np.inf), np.float64).reshape(-1, 3)[placed, :2]
     assert truth.bbox_xyxy is not None
     x1, y1, x2, y2 = truth.bbox_xyxy

@@ -10,8 +10,9 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.detection import ALWAYS_SCORE
 from training.models.geometry import Placement
-from training.models.keypoints import Keypoints, mirrored_order
+from training.models.keypoints import Keypoints
 from training.models.network import DenseConfig
+from training.models.sides import mirrored_order
 
 NAMES = ("nose", "left_ear", "right_ear")
 ONTOLOGY = Ontology(name="mice", task="keypoints", classes=("mouse",), keypoints=NAMES)
