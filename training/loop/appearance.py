@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.data.frames import Frame
 from training.data.shards import Shard
 from training.data.sources import open_frames
-from training.models.backbones import Backbone, Trunk, starting_trunk
+from training.models.backbones import Backbone, starting_trunk
 from training.models.inputs import place_frame, stack_inputs
 from training.models.network import IMAGENET_MEAN, IMAGENET_STD
 
@@ -54,17 +54,18 @@ def ground_kinds(shard: Shard, frame_indices: Sequence[int], backbone: Backbone)
 def _feature_maps(shard: Shard, frame_indices: Sequence[int], backbone: Backbone) -> Iterator[Tensor]:
     """(C, h, w) of each frame, without its surroundings and without the padding right and below."""
     trunk, _ = starting_trunk(backbone)
-    trunk.eval()
+    stride = min(trunk.strides, key=lambda stride: abs(stride - STRIDE))
+    stages, _ = trunk.until(stride)
+    stages.eval()
     scale = LONG_SIDE / max(shard.width, shard.height)
     with open_frames(shard) as source:
         for frame in source.read(frame_indices):
-            yield _feature_map(trunk, frame.alone(), scale)
+            yield _feature_map(stages, stride, frame.alone(), scale)
 
 
-def _feature_map(trunk: Trunk, frame: Frame, scale: float) -> Tensor:
+def _feature_map(stages: nn.Module, stride: int, frame: Frame, scale: float) -> Tensor:
     image_3HW, _ = place_frame(frame, scale)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-    maps: list[Tensor] = trunk((stack_inputs([image_3HW], torch.device("cpu")) - mean) / std)
-    nearest = min(range(len(maps)), key=lambda index: abs(trunk.strides[index] - STRIDE))
-    rows, columns = (max(1, round(side * scale / trunk.strides[nearest])) for side in (frame.height, frame.width))
-    return maps[nearest][0, :, :rows, :columns]
+    map_NChw: Tensor = stages((stack_inputs([image_3HW], torch.device("cpu")) - mean) / std)
+    rows, columns = (max(1, round(side * scale / stride)) for side in (frame.height, frame.width))
+    return map_NChw[0, :, :rows, :columns]
