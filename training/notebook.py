@@ -10,7 +10,8 @@ import torch
 from training.data.annotations import Annotation, labels_hash
 from training.data.ontology import Ontology, TaskName
 from training.errors import BadInput
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.learning.recipes import recipe as recipe_named
 from training.models.backbones import Backbone

@@ -13,7 +13,7 @@ from training.data.ontology import Ontology, TaskName
 from training.data.pictures import decode_picture
 from training.data.rle import decode
 from training.errors import BadAnnotation, BadInput, NothingToLearn, UnknownClass, WrongShape
-from training.learning.fit import LabelledFrames
+from training.learning.labelled import LabelledFrames
 
 __all__ = ["Picture", "Said", "frame_of", "labelled_frames"]
 

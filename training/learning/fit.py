@@ -1,71 +1,40 @@
 """Fitting: a bundle of labelled shards in, a bank of micro-models out."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from training.data.annotations import FrameLabels
-from training.data.frames import Frame
-from training.data.ontology import Ontology
-from training.errors import FitDiverged, MicroModelError, NothingToLearn, WrongShape
-from training.learning.augment import crop_size, random_placement, relight
-from training.learning.batches import Batches
-from training.learning.norms import batch_norms, hold_norms, settle_norms
+from training.errors import FitDiverged, MicroModelError
+from training.learning.descend import Report, descend
+from training.learning.labelled import LabelledFrames, Start
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
 from training.learning.solve import solved_network
+from training.learning.views import Views
 from training.models.backbones import Backbone, starting_trunk
 from training.models.grid import GridNetwork
-from training.models.inputs import resized, view
 from training.models.micro_model import MicroModel
 from training.models.network import DenseConfig, DenseNetwork
 from training.models.networks import Network
 from training.models.tasks import DenseTask, GridTask, task_for
 
-__all__ = ["BankFit", "LabelledFrames", "fit_bank"]
-
-Report = Callable[[str, int, Mapping[str, float]], None]
-WARM_UP = 0.25  # share of the steps in which the learning rate rises
-GRADIENT_NORM = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledFrames:
-    """Frames of one shard that a person labelled completely, and what that person said.
-
-    others: unlabelled frames of the shard, for tasks that learn from them what is usual; they may be smaller.
-    others_scale: pixels of `others` per pixel of `frames`.
-    Raises:
-        WrongShape: not one FrameLabels per frame, in the same order.
-        NothingToLearn: no frame, or no annotation on any of them.
-    """
-
-    shard_id: str
-    ontology: Ontology
-    frames: tuple[Frame, ...]
-    labels: tuple[FrameLabels, ...]
-    others: tuple[Frame, ...] = ()
-    others_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if [frame.frame_index for frame in self.frames] != [label.frame_index for label in self.labels]:
-            raise WrongShape(f"{self.shard_id}: {len(self.frames)} frames and {len(self.labels)} labels do not pair up")
-        if not any(label.annotations for label in self.labels):
-            raise NothingToLearn(f"{self.shard_id}: {len(self.frames)} labelled frames without any annotation, needed one")
+__all__ = ["BankFit", "fit_bank"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankFit:
-    """What came of a bundle: a micro-model or an error for every shard."""
+    """What came of a bundle: a micro-model or an error for every shard.
+
+    started_from: of the shards whose fit went on from their `start`, its name.
+    """
 
     models: dict[str, MicroModel]
     failures: dict[str, MicroModelError]
+    started_from: dict[str, str]
 
 
 def fit_bank(
@@ -87,37 +56,33 @@ def fit_bank(
     """
     models: dict[str, MicroModel] = {}
     failures: dict[str, MicroModelError] = {}
+    started_from: dict[str, str] = {}
     for labelled in bundle:
         try:
-            models[labelled.shard_id] = _fit_one(labelled, recipe, backbone, seed, torch.device(device), report)
+            models[labelled.shard_id], start = _fit_one(labelled, recipe, backbone, seed, torch.device(device), report)
+            if start is not None:
+                started_from[labelled.shard_id] = start.ref
         except FitDiverged as error:
             failures[labelled.shard_id] = error
-    return BankFit(models=models, failures=failures)
+    return BankFit(models=models, failures=failures, started_from=started_from)
 
 
 def _fit_one(
     labelled: LabelledFrames, recipe: Recipe, backbone: Backbone, seed: int, device: torch.device, report: Report
-) -> MicroModel:
+) -> tuple[MicroModel, Start | None]:
+    """The micro-model, and what it went on from."""
     torch.manual_seed(seed)
     task = task_for(labelled.ontology)
     frame = max(labelled.frames, key=lambda frame: frame.width * frame.height)
     scale = input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe)
     decoding = task.learned_limits(labelled.labels, (frame.height, frame.width))
+    start = None
     if isinstance(task, GridTask):
         network: Network = _solved(labelled, task, scale, backbone, device, report)
     else:
-        config = DenseConfig(
-            backbone=backbone.name,
-            scale=scale,
-            output_stride=task.output_stride,
-            neck_channels=recipe.neck_channels,
-            branches=task.branches(),
-            coordinates=task.coordinates,
-        )
-        random = np.random.default_rng(seed)
-        network = _descended(labelled, task, config, decoding, recipe, backbone, random, device, report)
+        network, start = _descended(labelled, task, scale, decoding, recipe, backbone, seed, device, report)
     network.eval().requires_grad_(False)
-    return MicroModel(shard_id=labelled.shard_id, ontology=labelled.ontology, network=network, decoding=decoding)
+    return MicroModel(shard_id=labelled.shard_id, ontology=labelled.ontology, network=network, decoding=decoding), start
 
 
 def _solved(
@@ -142,124 +107,35 @@ def _solved(
 def _descended(
     labelled: LabelledFrames,
     task: DenseTask,
-    config: DenseConfig,
+    scale: float,
     decoding: Mapping[str, Any],
     recipe: Recipe,
     backbone: Backbone,
-    random: np.random.Generator,
+    seed: int,
     device: torch.device,
     report: Report,
-) -> DenseNetwork:
+) -> tuple[DenseNetwork, Start | None]:
+    config = DenseConfig(
+        backbone=backbone.name,
+        scale=scale,
+        output_stride=task.output_stride,
+        neck_channels=recipe.neck_channels,
+        branches=task.branches(),
+        coordinates=task.coordinates,
+    )
     trunk, pretrained = starting_trunk(backbone)
     network = DenseNetwork(trunk, config)
-    task.initialise(network, labelled.labels)
-    network.to(device)
-    _freeze(network, recipe)
-    views = _Views(labelled, task, config, decoding, recipe, random)
-    _set_training(network, views, pretrained, recipe)
-    optimiser, schedule = _optimiser(network, recipe, pretrained)
-    batches = Batches(network, views.draw, cached_views=recipe.cached_views, batch_size=recipe.batch_size, random=random)
-    for step in range(1, recipe.steps + 1):
-        maps, targets = batches.next()
-        loss = task.loss(network.answer(maps), targets).mean()
-        if not torch.isfinite(loss):
-            raise FitDiverged(f"{labelled.shard_id}: loss {loss.item()} at step {step} of {recipe.steps}, needed a finite number")
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        schedule.step()
-        if step % recipe.report_every == 0:
-            report(labelled.shard_id, step, {"loss": loss.item()})
-    return network
+    start = labelled.start if recipe.continued_steps and _same_shape(network, labelled.start) else None
+    if start is None:
+        task.initialise(network, labelled.labels)
+    else:
+        network.load_state_dict(dict(start.tensors))
+        recipe, pretrained = recipe.going_on(), True
+    views = Views(labelled, task, config, decoding, recipe, np.random.default_rng(seed))
+    descend(network.to(device), task, views, recipe, pretrained=pretrained, shard_id=labelled.shard_id, report=report)
+    return network, start
 
 
-def _freeze(network: DenseNetwork, recipe: Recipe) -> None:
-    if recipe.parameters == "full":
-        return
-    network.trunk.requires_grad_(False)
-    if recipe.parameters == "film":
-        for norm in batch_norms(network.trunk):
-            norm.requires_grad_(True)
-
-
-def _set_training(network: DenseNetwork, views: "_Views", pretrained: bool, recipe: Recipe) -> None:
-    """Norms learn their statistics only where the trunk starts from nothing and learns."""
-    network.train()
-    frozen = recipe.parameters == "head"
-    if frozen and not pretrained:
-        settle_norms(network, views.draw()[0].to(network.mean.device))
-    if frozen or pretrained:
-        hold_norms(network.trunk)
-
-
-def _optimiser(
-    network: DenseNetwork, recipe: Recipe, pretrained: bool
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    trunk_lr = recipe.peak_lr * (recipe.trunk_lr_ratio if pretrained else 1.0)
-    trunk = [parameter for parameter in network.trunk.parameters() if parameter.requires_grad]
-    rest = [parameter for name, parameter in network.named_parameters() if not name.startswith("trunk.")]
-    groups = [{"params": rest, "lr": recipe.peak_lr}, {"params": trunk, "lr": trunk_lr}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step, recipe.steps))
-    return optimiser, schedule
-
-
-def _one_cycle(step: int, steps: int) -> float:
-    """Share of the peak learning rate: a straight rise, then half a cosine down (after Smith & Topin, 2017)."""
-    rise = max(1, round(WARM_UP * steps))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-class _Views:
-    """Augmented pictures of the labelled frames with their targets."""
-
-    def __init__(
-        self,
-        labelled: LabelledFrames,
-        task: DenseTask,
-        config: DenseConfig,
-        decoding: Mapping[str, Any],
-        recipe: Recipe,
-        random: np.random.Generator,
-    ) -> None:
-        self._labelled, self._task, self._config, self._decoding = labelled, task, config, decoding
-        self._recipe, self._random = recipe, random
-        self._images: list[Tensor] = [resized(frame, config.scale) for frame in labelled.frames]
-        self._focus = [_centres(label) for label in labelled.labels]
-        self._turn = task.free_turn(labelled.labels)
-        height, width = self._images[0].shape[1:]
-        self._crop = crop_size(width, height, recipe.crop_pixels)
-        self._queue: list[int] = []
-
-    def draw(self) -> tuple[Tensor, dict[str, Tensor]]:
-        chosen = [self._next() for _ in range(self._recipe.batch_size)]
-        placements = [
-            random_placement(
-                frame_size=(self._labelled.frames[i].width, self._labelled.frames[i].height),
-                scale=self._config.scale,
-                crop=self._crop,
-                focus_N2=self._focus[i],
-                recipe=self._recipe,
-                turn=self._turn,
-                bounded=self._labelled.frames[i].window is None,
-                random=self._random,
-            )
-            for i in chosen
-        ]
-        extents = [self._labelled.frames[i].seen_xyxy for i in chosen]
-        x_NCHW = relight(view([self._images[i] for i in chosen], extents, placements), self._recipe, self._random)
-        return x_NCHW, self._task.targets([self._labelled.labels[i] for i in chosen], placements, self._config, self._decoding)
-
-    def _next(self) -> int:
-        """Every labelled frame equally often, in random order."""
-        if not self._queue:
-            self._queue = self._random.permutation(len(self._images)).tolist()
-        return self._queue.pop()
-
-
-def _centres(labels: FrameLabels) -> NDArray[np.float32]:
-    boxes = [annotation.bbox_xyxy for annotation in labels.annotations if annotation.bbox_xyxy is not None]
-    return np.array([((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in boxes], np.float32).reshape(-1, 2)
+def _same_shape(network: DenseNetwork, start: Start | None) -> bool:
+    shapes = {name: x.shape for name, x in network.state_dict().items()}
+    return start is not None and {name: x.shape for name, x in start.tensors.items()} == shapes

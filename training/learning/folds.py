@@ -11,7 +11,8 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.errors import NothingToLearn
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone
 from training.models.bank import Bank
@@ -96,6 +97,7 @@ def _without(labelled: LabelledFrames, held: Sequence[int]) -> LabelledFrames:
     kept = [position for position in range(len(labelled.frames)) if position not in held]
     return replace(
         labelled,
+        start=None,  # the parent has seen what is held out here
         frames=tuple(labelled.frames[position] for position in kept),
         labels=tuple(labelled.labels[position] for position in kept),
     )

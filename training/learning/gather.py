@@ -1,13 +1,14 @@
 """What one fit learns from: the labelled frames of a shard and, where its task wants them, some that nobody labelled."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
 
 from training.data.frames import Frame
 from training.data.sources import open_frames
-from training.errors import NothingToLearn
-from training.learning.fit import LabelledFrames
+from training.errors import CorruptModel, NothingToLearn, UnknownModel
+from training.learning.labelled import LabelledFrames, Start
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
 from training.models.inputs import resized
@@ -16,11 +17,13 @@ from training.store.store import Store
 
 __all__ = ["gather"]
 
+log = logging.getLogger(__name__)
+
 
 def gather(store: Store, shard_id: str, ontology: str, recipe: Recipe) -> LabelledFrames:
     """Decode the frames somebody labelled; unlabelled ones, evenly spaced, are kept at the size the network sees them in.
 
-    Audit frames are neither.
+    Audit frames are neither. Where the recipe goes on from earlier weights, those of the live generation come along.
 
     Raises:
         UnknownShard, UnknownOntology: not in the store.
@@ -50,7 +53,21 @@ def gather(store: Store, shard_id: str, ontology: str, recipe: Recipe) -> Labell
         labels=tuple(labels),
         others=tuple(others),
         others_scale=scale,
+        start=_start(store, shard_id, ontology) if recipe.continued_steps else None,
     )
+
+
+def _start(store: Store, shard_id: str, ontology: str) -> Start | None:
+    """What answers now; a fit that cannot have it starts from the backbone, as its card says."""
+    live = store.registry.live(shard_id, ontology)
+    if live is None:
+        return None
+    try:
+        card = store.registry.card(shard_id, ontology, live)
+        return Start(ref=card.ref, tensors=store.registry.load(card))
+    except (UnknownModel, CorruptModel) as error:
+        log.warning("the fit starts from the backbone shard_id=%s ontology=%s error=%s", shard_id, ontology, error)
+        return None
 
 
 def _spread(num_frames: int, count: int) -> list[int]:

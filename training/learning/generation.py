@@ -17,9 +17,11 @@ import torch
 from training.data.annotations import FrameLabels, labels_hash
 from training.data.shards import Shard
 from training.errors import MicroModelError
-from training.learning.fit import LabelledFrames, Report, fit_bank
+from training.learning.descend import Report
+from training.learning.fit import fit_bank
 from training.learning.folds import calibrated
 from training.learning.gather import gather
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
 from training.models.micro_model import MicroModel
@@ -165,7 +167,9 @@ def _fit_bundle(
                 bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=_device()
             )
             spent = seconds + time.monotonic() - began
-            receipts[job] = _publish(store, job, labelled, model, metrics, recipe, backbone, seed, spent)
+            receipts[job] = _publish(
+                store, job, labelled, model, metrics, recipe, backbone, seed, spent, bank.started_from.get(job.shard_id)
+            )
         except MicroModelError as error:
             receipts[job] = _failure(job, error)
     return receipts
@@ -181,6 +185,7 @@ def _publish(
     backbone: Backbone,
     seed: int,
     seconds: float,
+    started_from: str | None,
 ) -> FitReceipt:
     card = store.registry.publish(
         Card(
@@ -190,6 +195,7 @@ def _publish(
             classes=labelled.ontology.classes,
             generation=0,
             parent=store.registry.live(job.shard_id, job.ontology),
+            started_from=started_from,
             network=model.to_json(),
             recipe=recipe.to_json(),
             backbone=asdict(backbone),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from training.errors import BadRecipe
@@ -17,6 +17,7 @@ class Recipe:
     parameters: which of them belong to the micro-model: 'head' (all but the trunk), 'film' (norms and head),
         'full' (the whole network).
     steps, batch_size: optimiser steps and augmented pictures in each.
+    continued_steps: steps where the fit goes on from an earlier micro-model of the same shape; 0 always starts anew.
     cached_views: augmented pictures whose feature maps are computed once, for 'head'; 0 draws new ones at every step.
     peak_lr, trunk_lr_ratio: of the one-cycle schedule (Smith & Topin, 2017); a pre-trained trunk learns slower by the ratio.
     object_pixels: the resolution policy enlarges frames until the smaller objects have sides of about this many pixels.
@@ -30,6 +31,7 @@ class Recipe:
     name: str
     parameters: Literal["head", "film", "full"] = "full"
     steps: int = 160
+    continued_steps: int = 0
     batch_size: int = 6
     cached_views: int = 0
     peak_lr: float = 3e-3
@@ -51,6 +53,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size, self.report_every) < 1 or self.zoom < 1 or self.min_long_side > self.max_long_side:
             raise BadRecipe(f"recipe {self.name}: {self}")
+        if self.continued_steps < 0:
+            raise BadRecipe(f"recipe {self.name}: {self.continued_steps} continued steps, needed none or more")
         if self.folds < 0 or self.folds == 1:
             raise BadRecipe(f"recipe {self.name}: {self.folds} folds, needed none or at least two")
         if self.cached_views and (self.parameters != "head" or self.cached_views < self.batch_size):
@@ -68,6 +72,10 @@ class Recipe:
             return cls(**document)
         except TypeError as error:
             raise BadRecipe(f"recipe {document.get('name')!r}: {error}") from error
+
+    def going_on(self) -> "Recipe":
+        """The same, for a fit that goes on from an earlier micro-model."""
+        return replace(self, steps=self.continued_steps)
 
     def identity(self) -> str:
         """Canonical text of everything that changes what is learned."""

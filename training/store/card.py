@@ -18,6 +18,7 @@ class Card:
 
     generation: 1, 2, 3, …; 0 asks the registry for the next free one.
     parent: the generation that was live when it was fitted, None for the first.
+    started_from: 'shard@3', the micro-model whose weights the fit went on from; None where it started from the backbone.
     network, recipe, backbone: JSON objects that the store keeps and does not read.
     fit_key: equal for equal labels, recipe, backbone and seed: the same work; '' is never the same as anything.
     created_at: ISO 8601, UTC.
@@ -33,6 +34,7 @@ class Card:
     classes: tuple[str, ...]
     generation: int = 0
     parent: int | None = None
+    started_from: str | None = None
     network: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     backbone: dict[str, Any] = field(default_factory=dict)

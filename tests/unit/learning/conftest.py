@@ -8,7 +8,8 @@ import pytest
 from training.data.annotations import Annotation, FrameLabels
 from training.data.frames import Frame
 from training.data.ontology import Ontology
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe, smoke
 from training.models.backbones import Backbone
 from training.models.micro_model import MicroModel

@@ -13,6 +13,7 @@ from training.data.frames import Frame
 from training.errors import BadBackbone, BadRecipe, NothingToLearn, WrongShape
 from training.learning.batches import Batches
 from training.learning.fit import fit_bank
+from training.learning.labelled import Start
 from training.learning.recipes import smoke
 from training.models.backbones import Backbone, empty_trunk
 from training.models.bank import Bank
@@ -156,3 +157,21 @@ def test_labels_of_other_frames_are_refused(squares: Any) -> None:
 def test_weights_that_cannot_be_read_stop_the_whole_bundle_before_anything_is_fitted(squares: Any) -> None:
     with pytest.raises(BadBackbone):
         fit_bank([squares.labelled()], recipe=TINY, backbone=Backbone(weights="/nowhere.pth"))
+
+
+def test_a_fit_goes_on_from_a_start_of_the_same_shape(squares: Any) -> None:
+    first = squares.fit(TINY)
+    going_on = replace(TINY, continued_steps=1, peak_lr=0.0)
+    labelled = replace(squares.labelled(5), start=Start(ref="squares@1", tensors=first.tensors()))
+    bank = fit_bank([labelled], recipe=going_on, backbone=Backbone(name="resnet18", weights="none"))
+    again = bank.models[labelled.shard_id].tensors()
+    assert bank.started_from == {labelled.shard_id: "squares@1"}
+    assert all(torch.equal(again[name], tensor) for name, tensor in first.tensors().items())
+
+
+@pytest.mark.parametrize("change", [{"continued_steps": 0}, {"neck_channels": 24}])
+def test_a_fit_starts_anew_where_it_should_or_must(squares: Any, change: dict[str, int]) -> None:
+    first = squares.fit(TINY)
+    labelled = replace(squares.labelled(5), start=Start(ref="squares@1", tensors=first.tensors()))
+    recipe = replace(replace(TINY, continued_steps=1), **change)
+    assert fit_bank([labelled], recipe=recipe, backbone=Backbone(name="resnet18", weights="none")).started_from == {}

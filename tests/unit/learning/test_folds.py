@@ -7,8 +7,9 @@ import numpy as np
 from training.data.annotations import Annotation, FrameLabels
 from training.data.frames import Frame
 from training.data.ontology import Ontology
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
 from training.learning.folds import calibrated, held_out_answers
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import recipe
 from training.models.backbones import Backbone
 from training.models.detection import LOWEST_SCORE

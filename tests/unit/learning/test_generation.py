@@ -193,3 +193,22 @@ def test_a_shard_with_audit_frames_alone_has_nothing_to_fit_on(store: Store, squ
     store.annotate("bare", "squares", [squares.frame(4, shard_id="bare")[1]], audit=True)
     assert "no annotations" in plan_fits(store, ["bare"], None, **HOW).failures["bare"]
     assert "bare" not in {job.shard_id for job in plan_fits(store, None, None, **HOW).jobs}
+
+
+def test_the_next_generation_goes_on_from_the_live_one_and_its_card_says_so(store: Store, squares: Any) -> None:
+    how = {"recipe": replace(HOW["recipe"], continued_steps=1)}
+    fit_all(store, **how)
+    store.annotate("b", "squares", [squares.frame(4, shard_id="b")[1]])
+    fit_all(store, **how)
+    assert [store.registry.card("b", "squares", number).started_from for number in (1, 2)] == [None, "b@1"]
+
+
+def test_a_live_generation_that_is_damaged_is_no_start_and_stops_nothing(
+    store: Store, squares: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    how = {"recipe": replace(HOW["recipe"], continued_steps=1)}
+    fit_all(store, **how)
+    (tmp_path / "store" / "models" / "b" / "squares" / "gen-0001" / "weights.safetensors").write_bytes(b"no tensors")
+    store.annotate("b", "squares", [squares.frame(4, shard_id="b")[1]])
+    assert gather(store, "b", "squares", how["recipe"]).start is None
+    assert "the fit starts from the backbone" in caplog.text

@@ -14,8 +14,9 @@ from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.data.sources import probe
 from training.errors import FitDiverged
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
 from training.learning.gather import gather
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import RECIPES, recipe, smoke
 from training.models import classification
 from training.models.backbones import Backbone
