@@ -1,7 +1,7 @@
 """The human actions of one shard and ontology: recorded once, however often they are delivered."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -56,6 +56,12 @@ class ActionLog:
             if not self._last:
                 self._catch_up()
             self._fresh(actions)
+
+    def recorded(self, event_ids: Iterable[str]) -> set[str]:
+        """Those that are recorded now."""
+        with self._lock:
+            self._catch_up()
+            return {name for name in event_ids if name in self._digests}
 
     def append(self, actions: Sequence[HumanAction]) -> Receipt:
         """Record in one batch what is not recorded yet. Raises ConflictingAction, StoreFull."""

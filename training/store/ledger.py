@@ -1,6 +1,6 @@
 """What people did, append-only: acknowledged means durable, and what is delivered twice counts once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import groupby
 from threading import Lock
@@ -41,6 +41,11 @@ class Ledger:
         for log, group in groups:
             log.check(group)
         return reduce(lambda total, one: total + one, (log.append(group) for log, group in groups), Receipt())
+
+    def recorded(self, shard_id: str, ontology: str, event_ids: Iterable[str]) -> set[str]:
+        """Those of the event ids that are in the ledger now; damaged batches count as far as they can be read."""
+        (folder,) = self._folders(shard_id, ontology)
+        return self._log(folder).recorded(event_ids)
 
     def read(
         self, shard_id: str | None = None, ontology: str | None = None, *, damaged: Callable[[str], None] | None = None
