@@ -1,17 +1,20 @@
-"""Which frames people should look at next, over the whole fleet under one budget."""
+"""Which frames people should look at next, over the whole fleet under one budget; left in the store for whoever shows them."""
 
+import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from cluster.progress import Progress
 from cluster.sampling import Review, choose_first_frames, choose_review_frames
 from training.data.ontology import Ontology
 from training.data.shards import Shard
-from training.loop.suggestion import Suggestion, affordable, to_label_first
+from training.loop.suggestion import Suggestion, affordable, to_audit, to_label_first
 from training.models.actions import BOX_SECONDS, Seconds
 from training.models.backbones import Backbone
 from training.models.tasks import TASKS, task_for
+from training.store.queue import QueuedFrame
 from training.store.store import Store
 
 __all__ = ["next_frames"]
@@ -21,10 +24,14 @@ MOST = 100  # frames of one shard at a time; after so many, another generation k
 
 @dataclass(slots=True)
 class _Plan:
-    """first: shards without labels, and what those will be. waiting: what has labels and no machine labels to review yet."""
+    """first: shards without labels, and what those will be. waiting: what has labels and no machine labels to review yet.
+
+    audits: for each review the frame to audit, if this round has none yet.
+    """
 
     first: list[tuple[Shard, Ontology | None]] = field(default_factory=list)
     reviews: list[Review] = field(default_factory=list)
+    audits: list[int | None] = field(default_factory=list)
     waiting: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -40,6 +47,8 @@ def next_frames(
     num_workers: int,
 ) -> dict[str, Any]:
     """The frames most worth a person's time, best first, as `next --json` writes them. Needs a running Ray.
+
+    They replace what was in the store's queue.
 
     Args:
         labels: frames of a shard that nobody labelled yet.
@@ -58,12 +67,14 @@ def next_frames(
             num_workers=num_workers,
             progress=progress,
         )
-    for review, answer in zip(plan.reviews, answers, strict=True):
-        found += answer.suggestions
+    for review, audit, answer in zip(plan.reviews, plan.audits, answers, strict=True):
+        found += _round(store, review, audit, answer.suggestions)
         if answer.error is not None:
             failures.append({"shard_id": review.shard_id, "error": answer.error})
     chosen = affordable(found, frames=frames, budget_s=budget_s)
+    number = store.queue.replace([_queued(one) for one in chosen])
     return {
+        "queue": number,
         "frames": [{**asdict(one), "worth": one.worth} for one in chosen],
         "waiting": plan.waiting,
         "failures": failures,
@@ -92,8 +103,33 @@ def _plan_review(store: Store, shard: Shard, ontology: str, plan: _Plan) -> None
         plan.waiting.append({"shard_id": shard.shard_id, "ontology": ontology, "needs": missing})
         return
     touched = set(_touched(store, shard.shard_id, ontology))
-    untouched = tuple(index for index in range(shard.num_frames) if index not in touched)
-    plan.reviews.append(Review(shard_id=shard.shard_id, ontology=ontology, generation=generation, candidates=untouched))
+    untouched = [index for index in range(shard.num_frames) if index not in touched]
+    audit = _audit(store, shard.shard_id, ontology, generation, untouched)
+    candidates = tuple(index for index in untouched if index != audit)
+    plan.reviews.append(Review(shard_id=shard.shard_id, ontology=ontology, generation=generation, candidates=candidates))
+    plan.audits.append(audit)
+
+
+def _audit(store: Store, shard_id: str, ontology: str, generation: int, untouched: Sequence[int]) -> int | None:
+    """One a generation, uniformly at random; asking again draws no other one. None where nothing would be left to review."""
+    audits = len(store.audit_frames(shard_id, ontology))
+    if audits >= generation or len(untouched) < 2:
+        return None
+    return min(untouched, key=lambda index: random.Random(f"{shard_id} {ontology} {audits} {index}").random())
+
+
+def _round(store: Store, review: Review, audit: int | None, chosen: Sequence[Suggestion]) -> list[Suggestion]:
+    """What a person does with one generation: the audit frame, and the reviews."""
+    reviews = [replace(one, generation=review.generation) for one in chosen]
+    if audit is None or not reviews:
+        return reviews
+    task = task_for(store.ontology(review.ontology))
+    usual = fmean(task.num_objects(frame) for frame in store.labels_to_fit(review.shard_id, review.ontology))
+    return [to_audit(max(reviews, key=lambda one: one.worth), audit, usual, task.seconds), *reviews]
+
+
+def _queued(one: Suggestion) -> QueuedFrame:
+    return QueuedFrame(**{name: getattr(one, name) for name in QueuedFrame.__dataclass_fields__})
 
 
 def _touched(store: Store, shard_id: str, ontology: str) -> Iterator[int]:

@@ -1,6 +1,7 @@
 """`export`: annotations or machine labels out of the store, in a common format."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -180,5 +181,11 @@ class _Labels:
 
         predicted, errors = self._store.predictions.read(shard_id, ontology, generation)
         people = self._store.labels(shard_id, ontology)
-        together = hybrid(self._store.shard(shard_id), self._store.ontology(ontology), people, predicted)
+        unsigned = [_unsigned(frame) for frame in predicted]
+        together = hybrid(self._store.shard(shard_id), self._store.ontology(ontology), people, unsigned)
         return together, {index: why for index, why in errors.items() if index not in {frame.frame_index for frame in people}}
+
+
+def _unsigned(frame: "FrameLabels") -> "FrameLabels":
+    """What a generation says, smoothed, is not its proposal any more."""
+    return replace(frame, annotations=tuple(replace(one, generation=None) for one in frame.annotations))

@@ -11,6 +11,7 @@ from training.errors import BadInput, MicroModelError
 if TYPE_CHECKING:
     from cluster.importing import Imported
     from training.data.formats.records import Source
+    from training.loop.corrections import Corrections
     from training.store.store import Store
 
 __all__ = ["import_labels"]
@@ -28,22 +29,33 @@ def import_labels(
     ] = "coco",
     ontology: Annotated[str | None, typer.Option(help="Import under this name; if the store has it, labels must fit it.")] = None,
     task: Annotated[str | None, typer.Option(help="Import only labels of this task.")] = None,
+    generation: Annotated[
+        int | None,
+        typer.Option(min=0, help="Whose proposals the labels correct; by default they say so."),
+    ] = None,
+    confirm_unchanged: Annotated[
+        bool, typer.Option("--confirm-unchanged", help="Frames that say what was proposed were looked at too.")
+    ] = False,
+    who: Annotated[str, typer.Option(help="Who corrected the labels.")] = "import-labels",
     json: JsonOption = None,
 ) -> int:
     """Import labels for shards that were added before. Frames a person has worked on since keep their labels.
 
+    Exported predictions that were corrected become reviews of the generation that proposed them.
+
     Example: micromodels import-labels ./cvat.xml pond --store ./store --format cvat
     """
-    from cluster.importing import import_labels_of
+    from cluster.importing import Reviewer, import_labels_of
     from training.store.store import Store
 
     opened = Store.open(store)
+    reviewer = Reviewer(who=who, generation=generation, confirm_unchanged=confirm_unchanged)
     done: list[Imported] = []
     failures: list[Failure] = []
     errors: list[MicroModelError] = []
     for source in _sources(opened, format, path.absolute(), shards or [], ontology, failures):
         try:
-            done.append(import_labels_of(opened, format, source, task=task, ontology=ontology))
+            done.append(import_labels_of(opened, format, source, task=task, ontology=ontology, reviewer=reviewer))
         except MicroModelError as error:
             errors.append(error)
             failures.append(failure(source.shard.shard_id, error))
@@ -91,5 +103,19 @@ def _remarks(done: "list[Imported]") -> None:
         for what, count in counts.items():
             if count:
                 typer.echo(f"{one.shard_id}: {count} {what}", err=True)
+        for found in one.corrections.values():
+            _remark_corrections(one.shard_id, found)
         if one.not_imported:
             typer.echo(f"{one.shard_id}: {', '.join(one.not_imported)} labels not imported", err=True)
+
+
+def _remark_corrections(shard_id: str, found: "Corrections") -> None:
+    counts = {
+        "frames reviewed": found.reviewed,
+        "corrected frames known already": found.known,
+        "frames say what was proposed and are left; --confirm-unchanged makes them reviewed": found.unchanged,
+        "audit frames keep their labels": found.audits,
+    }
+    for what, count in counts.items():
+        if count:
+            typer.echo(f"{shard_id}: {count} {what}", err=True)

@@ -21,7 +21,7 @@ def next(  # noqa: A001  # a verb is called as its function is
     workers: WorkersOption = None,
     json: JsonOption = None,
 ) -> int:
-    """Say which frames of the whole store a person should label or review next, the most worth first.
+    """Say which frames of the whole store a person should label or review next, the most worth first, and queue them.
 
     Example: micromodels next --store ./store --budget 600
     """
@@ -46,5 +46,5 @@ def next(  # noqa: A001  # a verb is called as its function is
         )
     for one in result["waiting"]:
         typer.echo(f"{one['shard_id']} {one['ontology']}: nothing to review before `{one['needs']}`", err=True)
-    columns = ("shard_id", "frame_index", "why", "ontology", "saves_s", "costs_s")
+    columns = ("shard_id", "frame_index", "kind", "why", "ontology", "saves_s", "costs_s")
     return finish(result, json, rows=[{name: one[name] for name in columns} for one in result["frames"]])

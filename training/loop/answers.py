@@ -4,6 +4,7 @@ Labels are written before the ledger, so that what the ledger has is labelled to
 again, so that one delivered late does not undo a later one.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -11,8 +12,9 @@ from typing import NamedTuple
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.human_actions import HumanAction, RoundKind
-from training.errors import ConflictingAction
+from training.errors import BadAnnotation, ConflictingAction
 from training.loop.review import Deed, Vocabulary, differences, things
+from training.models.actions import Actions
 from training.store.predictions import PRELABELS
 from training.store.store import Store
 
@@ -26,7 +28,7 @@ class FrameAnswer:
     answer_id: chosen by the client, unique within shard and ontology.
     kind, who, when, generation: as in HumanAction; generation 0 for the proposals of a pre-trained detector.
     seconds: measured, for the whole frame; None leaves it to the table.
-    same: place among the annotations -> the proposal that it was, where the person says so.
+    same: place among the annotations -> annotation_id of the proposal that it was, where the person says so.
     """
 
     answer_id: str
@@ -37,7 +39,7 @@ class FrameAnswer:
     when: str
     generation: int | None = None
     seconds: float | None = None
-    same: Mapping[int, int] = field(default_factory=dict)
+    same: Mapping[int, str] = field(default_factory=dict)
 
 
 class Work(NamedTuple):
@@ -53,8 +55,9 @@ class Work(NamedTuple):
         return self.labels.shard_id, self.answer.ontology
 
     @property
-    def is_audit(self) -> bool:
-        return self.answer.kind == "audit"
+    def actions_done(self) -> Actions:
+        done = Counter(action.action for action in self.actions)
+        return Actions(draw=done["draw"], delete=done["delete"], adjust=done["adjust"], confirm=done["confirm"])
 
 
 def worked(about: Vocabulary, answer: FrameAnswer, proposed: FrameLabels | None = None) -> Work:
@@ -62,10 +65,13 @@ def worked(about: Vocabulary, answer: FrameAnswer, proposed: FrameLabels | None 
 
     Raises:
         BadInput: an answer id, person or time that the ledger cannot keep.
+        BadAnnotation: two annotations that say they were one proposal, or one that was none.
     """
+    proposed = proposed or replace(answer.labels, annotations=())
+    same = _resolved(answer, len(proposed.annotations))
     by_hand = replace(answer.labels, annotations=tuple(_by_hand(one, answer) for one in answer.labels.annotations))
     if answer.kind == "review":
-        deeds = differences(about, proposed or replace(by_hand, annotations=()), by_hand, answer.same)
+        deeds = differences(about, proposed, by_hand, same)
     else:
         deeds = [Deed("draw", after=thing) for thing in things(about.ontology, by_hand)[0]]
         deeds += [Deed("audit")] if answer.kind == "audit" else [] if deeds else [Deed("look")]
@@ -92,7 +98,18 @@ def keep(store: Store, works: Sequence[Work]) -> list[bool]:
 
 
 def _batch(work: Work) -> tuple[str, str, bool]:
-    return *work.key, work.is_audit
+    return *work.key, work.answer.kind == "audit"
+
+
+def _resolved(answer: FrameAnswer, num_proposals: int) -> dict[int, int]:
+    names = [str(number) for number in range(num_proposals)]
+    where = f"{answer.labels.shard_id} frame {answer.labels.frame_index}"
+    for name in answer.same.values():
+        if name not in names:
+            raise BadAnnotation(f"{where}: annotation_id {name!r}, needed that of one of {num_proposals} proposals")
+        if list(answer.same.values()).count(name) > 1:
+            raise BadAnnotation(f"{where}: two annotations with annotation_id {name!r}, needed one or a deletion")
+    return {place: names.index(name) for place, name in answer.same.items()}
 
 
 def _is_known(store: Store, work: Work) -> bool:

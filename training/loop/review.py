@@ -18,7 +18,7 @@ from training.data.shards import Shard
 from training.models.matching import boxes_of
 from training.models.tasks import task_for
 
-__all__ = ["Deed", "Thing", "Vocabulary", "differences", "own", "paired", "things"]
+__all__ = ["Deed", "Thing", "Vocabulary", "alike", "differences", "own", "paired", "things"]
 
 Thing = tuple[Annotation, ...]  # what counts as one object: a box, or all masks of one class
 UNMOVED_PX = 0.5  # what a file loses that holds whole pixels only
@@ -141,13 +141,14 @@ def _compared(
 
 def _stands(about: Vocabulary, frame: FrameLabels, after: Thing, before: Thing) -> bool:
     """Whether nothing was changed that the task would call a change, or a file can hold."""
-    if len(after) != len(before) or not all(_alike(a, b) for a, b in zip(after, before, strict=True)):
+    if len(after) != len(before) or not all(alike(a, b) for a, b in zip(after, before, strict=True)):
         return False
     task = task_for(about.ontology)
     return task.actions(replace(frame, annotations=after), replace(frame, annotations=before), about.size).due == 0
 
 
-def _alike(a: Annotation, b: Annotation) -> bool:
+def alike(a: Annotation, b: Annotation) -> bool:
+    """The same class and mask, corners and points at most UNMOVED_PX apart."""
     said = [(one.class_name, one.level, one.ambiguous, one.rle_counts, (one.keypoints_xyv or ())[2::3]) for one in (a, b)]
     return said[0] == said[1] and _near(a.bbox_xyxy, b.bbox_xyxy) and _near(_points(a), _points(b))
 

@@ -1,17 +1,21 @@
 """A frame that a person should look at, what it is worth, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from training.data.human_actions import RoundKind
 from training.data.shards import Shard
 from training.models.actions import Seconds
 
-__all__ = ["Suggestion", "affordable", "to_label_first"]
+__all__ = ["Suggestion", "affordable", "to_audit", "to_label_first"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """saves_s, costs_s: expected seconds of people, later and now. ontology: None where nobody labelled anything yet."""
+    """saves_s, costs_s: expected seconds of people, later and now. ontology: None where nobody labelled anything yet.
+
+    kind: what is to be done. generation: whose proposals are to be reviewed.
+    """
 
     shard_id: str
     ontology: str | None
@@ -19,6 +23,8 @@ class Suggestion:
     saves_s: float
     costs_s: float
     why: str
+    kind: RoundKind = "review"
+    generation: int | None = None
 
     @property
     def worth(self) -> float:
@@ -37,9 +43,21 @@ def to_label_first(shard: Shard, ontology: str | None, frame_indices: Sequence[i
             saves_s=others * seconds.draw,
             costs_s=seconds.draw,
             why="no labels yet",
+            kind="labels",
         )
         for index in frame_indices
     ]
+
+
+def to_audit(best: Suggestion, frame_index: int, objects: float, seconds: Seconds) -> Suggestion:
+    """An audit frame: worth as much as the best review of its shard, as no generation may replace another without one.
+
+    objects: expected on the frame, all to be drawn.
+    """
+    costs_s = seconds.look + objects * seconds.draw
+    return replace(
+        best, frame_index=frame_index, saves_s=best.worth * costs_s, costs_s=costs_s, why="audit", kind="audit", generation=None
+    )
 
 
 def affordable(

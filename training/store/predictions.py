@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +39,7 @@ class Predictions:
         labels: Sequence[FrameLabels],
         errors: Mapping[int, str] | None = None,
     ) -> str:
-        """Write what one generation says about frames start..stop-1; returns the key.
+        """Write what one generation says about frames start..stop-1, marked as its own; returns the key.
 
         Every frame of the clip must be in `labels` or in `errors` (frame index to reason), none in both.
 
@@ -51,7 +51,7 @@ class Predictions:
         _check_clip(shard_id, start, stop, labels, errors)
         key = f"{_folder(shard_id, ontology, generation)}{start:08d}-{stop:08d}.parquet"
         buffer = io.BytesIO()
-        pq.write_table(_table(shard_id, labels, errors), buffer, compression="zstd")
+        pq.write_table(_table(shard_id, generation, labels, errors), buffer, compression="zstd")
         self._objects.put(key, buffer.getvalue())
         return key
 
@@ -67,6 +67,16 @@ class Predictions:
             labels.extend(some)
             errors.update(failed)
         return labels, errors
+
+    def of(self, shard_id: str, ontology: str, generation: int, frame_indices: Collection[int]) -> dict[int, FrameLabels]:
+        """What one generation says about some frames, by frame; reads only the clips that have them.
+
+        A frame that was not labelled, or could not be read, is not among them.
+        """
+        parts = self._parts(shard_id, ontology, generation)
+        keys = [key for (start, stop), key in parts if any(start <= index < stop for index in frame_indices)]
+        found = (frame for data in read_each(self._objects, keys) for frame in _read(data)[0])
+        return {frame.frame_index: frame for frame in found if frame.frame_index in frame_indices}
 
     def clips(self, shard_id: str, ontology: str, generation: int) -> Iterator[tuple[list[FrameLabels], dict[int, str]]]:
         """What `read` returns, a clip at a time in the order of frames: memory does not grow with the shard.
@@ -100,8 +110,10 @@ def _folder(shard_id: str, ontology: str, generation: int) -> str:
     return f"predictions/{ontology}/shard_id={shard_id}/gen-{generation:04d}/"
 
 
-def _table(shard_id: str, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> pa.Table:
+def _table(shard_id: str, generation: int, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> pa.Table:
     said = labels_to_table(labels)
+    made_by = pa.array([generation] * said.num_rows, pa.int64())
+    said = said.set_column(said.schema.get_field_index("generation"), PREDICTION_SCHEMA.field("generation"), made_by)
     said = said.append_column(PREDICTION_SCHEMA.field("error"), pa.nulls(said.num_rows, pa.string()))
     rows = [
         {"shard_id": shard_id, "frame_index": index, "level": "error", "error": reason}

@@ -29,6 +29,7 @@ from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
 from training.store.predictions import Predictions
+from training.store.queue import Queue
 from training.store.registry import Registry
 
 __all__ = ["KIND", "SCHEMA", "Store"]
@@ -51,6 +52,7 @@ class Store:
         self.registry = Registry(objects)
         self.predictions = Predictions(objects)
         self.ledger = Ledger(objects)
+        self.queue = Queue(objects)
         self._audits = Audits(objects)
 
     @classmethod
