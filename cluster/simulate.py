@@ -19,10 +19,11 @@ from training.errors import BadInput, MicroModelError
 from training.learning.recipes import Recipe
 from training.loop.annotator import draw_labels
 from training.loop.efficiency import Spent
+from training.loop.equal_quality import equal_quality
 from training.loop.hybrid import can_combine, hybrid
 from training.loop.simulation import Truth, baselines, judge, medians, regret
 from training.models.backbones import Backbone
-from training.models.tasks import TASKS, task_for
+from training.models.tasks import TASKS
 from training.store.store import Store
 
 __all__ = ["TILE", "simulate"]
@@ -140,7 +141,7 @@ def _judge(store: Store, course: _Course, done: Round) -> None:
     live = store.registry.live(*truth.key)
     assert live is not None
     predicted, unreadable = store.predictions.read(*truth.key, live)
-    spent = Spent.from_ledger(store.ledger.read(*truth.key), task_for(truth.ontology).seconds)
+    spent = Spent.from_ledger(store.ledger.read(*truth.key), truth.seconds)
     course.generations.append(
         {
             "generation": fit.generation,
@@ -170,4 +171,5 @@ def _entry(course: _Course) -> dict[str, Any]:
         "baselines": course.baselines[-1],
         "baselines_by_generation": course.baselines,
         "regret": regret(course.generations[-1], course.baselines[-1]),
+        "equal_quality": equal_quality(truth, course.generations[-1], course.baselines[-1]),
     }

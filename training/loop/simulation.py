@@ -13,7 +13,8 @@ from training.learning.merge import merge_tiles
 from training.loop.efficiency import Spent, human_seconds
 from training.loop.interpolate import interpolate
 from training.loop.sample import evenly_spaced
-from training.models.actions import Actions
+from training.loop.timings import Timings, seconds_for
+from training.models.actions import Actions, Seconds
 from training.models.tasks import task_for
 
 __all__ = ["Truth", "baselines", "drawn_by_hand", "judge", "medians", "regret"]
@@ -26,6 +27,12 @@ class Truth:
     shard: Shard
     ontology: Ontology
     labels: tuple[FrameLabels, ...]
+    timings: Timings | None = None
+
+    @property
+    def seconds(self) -> Seconds:
+        """What each action costs a person: the table, with the timings in the place of what they name."""
+        return seconds_for(self.ontology, self.timings)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -47,12 +54,12 @@ class Truth:
 
 def drawn_by_hand(truth: Truth, touched: Sequence[int]) -> Spent:
     """What it cost people to draw everything on these frames, and nothing else."""
-    drawn, seconds = truth.num_objects_of(touched), task_for(truth.ontology).seconds
+    drawn = truth.num_objects_of(touched)
     return Spent(
         drawn=drawn,
         corrected=Actions(),
         looks=0,
-        seconds=human_seconds(Actions(draw=drawn), looks=0, seconds=seconds),
+        seconds=human_seconds(Actions(draw=drawn), looks=0, seconds=truth.seconds),
         num_measured=0,
         labelled=frozenset(touched),
         reviewed=frozenset(),
@@ -74,14 +81,17 @@ def judge(truth: Truth, predicted: Sequence[FrameLabels], spent: Spent) -> dict[
     true, answers = merge_tiles(truth.shard, truth.of(untouched)), merge_tiles(truth.shard, answers)
     size = _size(truth.shard)
     due = reduce(lambda a, b: a + b, (task.actions(t, p, size) for t, p in zip(true, answers, strict=True)), Actions())
-    objects, done = truth.num_objects, replace(spent.corrected, draw=spent.corrected.draw + spent.drawn)
+    objects, seconds = truth.num_objects, truth.seconds
+    done = replace(spent.corrected, draw=spent.corrected.draw + spent.drawn)
     return {
         "frames_touched": len(truth.labels) - len(untouched),
         "frames_scored": len(untouched),
         **task.measure(true, answers, size),
         "e_count": spent.e_count(due=due, objects=objects),
         "e_count_ceiling": spent.e_count(due=Actions(), objects=objects),
-        "e_time": spent.e_time(due=due, looks_due=len(untouched), objects=objects, seconds=task.seconds),
+        "e_time": spent.e_time(due=due, looks_due=len(untouched), objects=objects, seconds=seconds),
+        "human_seconds": spent.seconds,
+        "human_seconds_due": human_seconds(due, looks=len(untouched), seconds=seconds),
         "actions": (done + due).to_json(),
     }
 
@@ -111,7 +121,10 @@ def regret(generation: Mapping[str, Any], neighbours: Mapping[str, Mapping[str, 
 
 
 def medians(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Median over shards of every number of the last generation, and of the baselines under 'interpolation.…'."""
+    """Median over shards of every number of the last generation, of the baselines under 'interpolation.…', and of ratios.
+
+    'equal_quality.ratio' and 'equal_quality.ratio_with_looks' are over the shards whose motion is not linear.
+    """
     found: dict[str, list[float]] = {}
     for entry in entries:
         sources = {"": entry["generations"][-1]} | {f"{name}.": result for name, result in entry["baselines"].items()}
@@ -119,6 +132,10 @@ def medians(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             for name, value in result.items():
                 if _is_number(value) and name not in ("generation", "frames_touched", "frames_scored"):
                     found.setdefault(prefix + name, []).append(value)
+        equal = entry.get("equal_quality") or {}
+        for name in ("ratio", "ratio_with_looks"):
+            if equal.get("motion_not_linear") and equal[name] is not None:
+                found.setdefault(f"equal_quality.{name}", []).append(equal[name])
     return {name: median(values) for name, values in sorted(found.items())}
 
 

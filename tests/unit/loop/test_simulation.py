@@ -106,6 +106,29 @@ def test_regret_is_against_the_better_of_the_two() -> None:
     assert regret({"tight_recall": 0.7}, {}) is None
 
 
+def test_timings_change_the_seconds_and_not_the_counts() -> None:
+    truth, touched = straight(), [6, 18, 30, 42, 54]
+    table, quick = truth, replace(truth, timings={"detection": {"draw": 3.5, "look": 1.0}})
+    said = [replace(frame, annotations=()) if frame.frame_index == 0 else frame for frame in truth.labels]
+    usual, own = (judge(one, said, drawn_by_hand(one, touched)) for one in (table, quick))
+    assert (usual["human_seconds"], usual["human_seconds_due"]) == (5 * 7.0, pytest.approx(7.0 + 55 * 1.7))
+    assert (own["human_seconds"], own["human_seconds_due"]) == (5 * 3.5, pytest.approx(3.5 + 55 * 1.0))
+    assert own["e_time"] == pytest.approx(1 - (6 * 3.5 + 55) / (60 * 3.5))
+    assert usual["e_count"] == own["e_count"]
+
+
+def test_ratios_to_interpolation_are_over_shards_whose_motion_is_not_linear() -> None:
+    entries = [
+        {
+            "generations": [{"generation": 1}],
+            "baselines": {},
+            "equal_quality": {"ratio": ratio, "ratio_with_looks": None, "motion_not_linear": bent},
+        }
+        for ratio, bent in ((0.2, True), (0.4, True), (9.0, False))
+    ]
+    assert medians([*entries, {**entries[0], "equal_quality": None}]) == {"equal_quality.ratio": pytest.approx(0.3)}
+
+
 def test_medians_are_over_shards_and_name_their_neighbour() -> None:
     entries = [
         {"generations": [{"generation": 1, "recall": r, "actions": {}}], "baselines": {"interpolation": {"recall": r / 2}}}
