@@ -18,6 +18,7 @@ from training.models.tiling import forward_in_tiles
 __all__ = ["Bank"]
 
 PIXELS_PER_PASS = 2_000_000
+BATCH_PIXELS_CPU = 250_000  # activations of larger batches leave the caches
 
 
 class Bank:
@@ -34,7 +35,7 @@ class Bank:
         self.device = torch.device(device)
         self._pixels_per_pass = pixels_per_pass
         for model in self.models:
-            model.network.to(self.device).eval()
+            model.network.to(self.device, memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
     def predict(self, frames: Sequence[Frame], model_of_frame: Sequence[int]) -> list[FrameLabels]:
@@ -74,4 +75,5 @@ class Bank:
 
     def _batch_size(self, frame: Frame, scale: float) -> int:
         height, width = frame.seen_HW3.shape[:2]
-        return max(1, int(self._pixels_per_pass / (height * width * scale**2)))
+        most = min(self._pixels_per_pass, BATCH_PIXELS_CPU) if self.device.type == "cpu" else self._pixels_per_pass
+        return max(1, int(most / (height * width * scale**2)))
