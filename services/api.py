@@ -17,6 +17,7 @@ from services.payload import Picture, read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
+from services.work import add_work
 from training.errors import MicroModelError
 from training.store.card import Card
 
@@ -49,6 +50,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings) -> FastAP
     api.add_exception_handler(RequestValidationError, problem_of_validation)
     _add_predict(api, catalogue, hosts, settings)
     _add_models(api, catalogue)
+    add_work(api, catalogue, settings)
     _add_health(api, catalogue, hosts)
     return api
 

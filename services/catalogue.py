@@ -34,10 +34,10 @@ def reference(shard_id: str, generation: str, ontology: str | None) -> Reference
 
 
 class Catalogue:
-    """Thread-safe; every method may block on the store."""
+    """Thread-safe; every method may block on the store, which is `store`."""
 
     def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+        self.store = store
         self._ttl_s = ttl_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -72,14 +72,14 @@ class Catalogue:
         Raises:
             StoreUnusable: the store is gone or does not answer.
         """
-        if not self._store.objects.exists("store.json"):
-            raise StoreUnusable(f"{self._store.url}: no store.json, needed a store")
+        if not self.store.objects.exists("store.json"):
+            raise StoreUnusable(f"{self.store.url}: no store.json, needed a store")
 
     def _live_cards(self) -> list[Card]:
         with self._listing_lock:  # one listing under way, however many ask
             until, cards = self._listing
             if until <= self._clock():
-                cards = sorted(self._store.registry.live_cards(), key=_place)
+                cards = sorted(self.store.registry.live_cards(), key=_place)
                 if not cards:
                     self.check()
                 self._listing = (self._clock() + self._ttl_s, cards)
@@ -87,7 +87,7 @@ class Catalogue:
 
     def _asked(self, wanted: Reference) -> Card:
         try:
-            return self._store.registry.resolve(*wanted)
+            return self.store.registry.resolve(*wanted)
         except UnknownModel:
             self.check()  # an absent store has no models either, but that is not the client's mistake
             raise

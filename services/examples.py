@@ -4,8 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 from services.schemas import Problem
+from services.work_schemas import AnswersIn
 
-__all__ = ["PREDICTIONS", "PREDICT_BODY", "problems"]
+__all__ = ["ANSWERS", "ANSWERS_BODY", "KEPT", "PREDICTIONS", "PREDICT_BODY", "QUEUE", "problems"]
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -29,6 +30,22 @@ PREDICT_BODY: dict[str, Any] = {
         },
     },
 }
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its parts in their places: an OpenAPI document has no `$defs` of its own."""
+    parts = schema.pop("$defs", {})
+
+    def placed(node: Any) -> Any:
+        if isinstance(node, list):
+            return [placed(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        known = parts[node["$ref"].rpartition("/")[2]] if "$ref" in node else {}
+        return {key: placed(value) for key, value in {**known, **node}.items() if key != "$ref"}
+
+    return dict(placed(schema))
+
 
 _TIMINGS = {"prepare_s": 0.006, "wait_s": 0.005, "model_s": 0.031, "total_s": 0.046, "batch_images": 3}
 
@@ -94,6 +111,70 @@ PREDICTIONS: dict[str, dict[str, Any]] = {
             ],
         ),
     },
+}
+
+
+_PROPOSAL = {"class_name": "person", "level": "object", "score": 0.61, "bbox_xyxy": [312.4, 118.0, 401.9, 388.2]}
+
+QUEUE: dict[str, Any] = {
+    "queue": 3,
+    "made_at": "2026-01-02T03:00:00+00:00",
+    "frames": [
+        {
+            "shard_id": "front_door",
+            "ontology": "detection.person-parcel",
+            "frame_index": 57,
+            "kind": "review",
+            "generation": 2,
+            "why": "objects jump or blink",
+            "expected_seconds": 8.7,
+            "width": 640,
+            "height": 480,
+            "picture": "/v1/shards/front_door/frames/57.jpg",
+            "proposals": [{**_PROPOSAL, "annotation_id": "0"}],
+        }
+    ],
+}
+
+ANSWERS: dict[str, Any] = {
+    "answers": [
+        {
+            "answer_id": "ann-57",
+            "shard_id": "front_door",
+            "ontology": "detection.person-parcel",
+            "frame_index": 57,
+            "kind": "review",
+            "generation": 2,
+            "who": "ann",
+            "when": "2026-01-02T03:04:05+00:00",
+            "seconds": 6.5,
+            "annotations": [
+                {"annotation_id": "0", "class_name": "person", "bbox_xyxy": [318.0, 118.0, 402.0, 390.0]},
+                {"class_name": "parcel", "bbox_xyxy": [200.0, 340.0, 260.0, 390.0]},
+            ],
+        }
+    ]
+}
+
+ANSWERS_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "Whole frames as people left them",
+    "content": {"application/json": {"schema": _whole(AnswersIn.model_json_schema()), "example": ANSWERS}},
+}
+
+KEPT: dict[str, Any] = {
+    "recorded": 1,
+    "known": 0,
+    "answers": [
+        {
+            "answer_id": "ann-57",
+            "shard_id": "front_door",
+            "ontology": "detection.person-parcel",
+            "frame_index": 57,
+            "recorded": True,
+            "actions": {"draw": 1, "delete": 0, "adjust": 1, "confirm": 0},
+        }
+    ],
 }
 
 

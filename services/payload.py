@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 from PIL import Image, UnidentifiedImageError
-from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.types import Message
 
+from services.body import limited, parsed
 from services.schemas import ImagesIn
 from services.settings import Settings
 from training.errors import BadPicture, BadRequest, EmptyRequest, TooLarge, UnsupportedMediaType
@@ -43,29 +42,12 @@ async def read_pictures(request: Request, settings: Settings) -> list[Picture]:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     read = _READERS.get(media_type, _raw if media_type.startswith("image/") else _unsupported)
-    encoded = await read(_limited(request, settings.max_request_bytes), settings.max_images)
+    encoded = await read(limited(request, settings.max_request_bytes), settings.max_images)
     if not encoded:
         raise EmptyRequest("no picture in the request, needed at least one")
     if len(encoded) > settings.max_images:
         raise TooLarge(f"{len(encoded)} pictures in one request, needed at most {settings.max_images}")
     return await asyncio.to_thread(_measured, encoded, settings)
-
-
-def _limited(request: Request, max_bytes: int) -> Request:
-    """The same request, whose body stops with TooLarge as soon as it is known to pass `max_bytes`."""
-    refusal = TooLarge(f"the body is larger than {max_bytes} bytes")
-    announced = request.headers.get("content-length", "")
-    num_bytes = 0
-
-    async def receive() -> Message:
-        nonlocal num_bytes
-        message = await request.receive()
-        num_bytes += len(message.get("body", b""))
-        if num_bytes > max_bytes or (announced.isdecimal() and int(announced) > max_bytes):
-            raise refusal
-        return message
-
-    return Request(request.scope, receive)
 
 
 async def _raw(request: Request, max_images: int) -> list[bytes]:
@@ -103,12 +85,7 @@ _READERS: Mapping[str, Reader] = {"application/json": _json, "multipart/form-dat
 
 
 def _decode_json(body: bytes) -> list[bytes]:
-    try:
-        images = ImagesIn.model_validate_json(body).images
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(step) for step in first["loc"])[:100] or "the body"
-        raise BadRequest(f'{where}: {first["msg"]}; needed {{"images": ["base64…"]}}') from error
+    images = parsed(ImagesIn, body, needed='{"images": ["base64…"]}').images
     return [_decode_base64(image, f"images.{position}") for position, image in enumerate(images)]
 
 

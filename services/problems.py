@@ -22,6 +22,8 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.MicroModelError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadShardId: HTTPStatus.NOT_FOUND,
+    errors.ConflictingAction: HTTPStatus.CONFLICT,
+    errors.UnknownFrame: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,
     errors.UnknownOntology: HTTPStatus.NOT_FOUND,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,

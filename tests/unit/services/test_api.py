@@ -265,6 +265,9 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/models/{shard_id}/predict",
         "/v1/models",
         "/v1/models/{shard_id}",
+        "/v1/queue",
+        "/v1/annotations",
+        "/v1/shards/{shard_id}/frames/{frame_index}.jpg",
         "/healthz",
         "/readyz",
     }
