@@ -26,7 +26,9 @@ __all__ = [
     "MissingObject",
     "NotCoco",
     "NothingToLearn",
+    "StoreDenied",
     "StoreFull",
+    "StoreUnreachable",
     "StoreUnusable",
     "TimedOut",
     "TooLarge",
@@ -127,6 +129,14 @@ class UnknownModel(MicroModelError):
 
 class StoreUnusable(BadInput):
     """The root is not a store of ours, is of a newer schema, or its server ignores preconditions."""
+
+
+class StoreDenied(StoreUnusable):
+    """The store's server knows no credentials of ours, or refuses them what was asked."""
+
+
+class StoreUnreachable(StoreUnusable):
+    """The store's server gives no answer, or only that it cannot answer now; worth trying again later."""
 
 
 class StoreFull(MicroModelError):

@@ -17,7 +17,8 @@ _NUM_READERS = 16
 class ObjectStore(Protocol):
     """Whole objects under '/'-separated keys; a prefix is '' or ends in '/'.
 
-    All methods raise StoreUnusable when the root cannot be reached, read or written.
+    All methods raise StoreUnusable when the root cannot be reached, read or written; of a server, StoreUnreachable or
+    StoreDenied. A write that raised StoreUnreachable may have arrived all the same, whole.
     """
 
     url: str
@@ -59,19 +60,21 @@ class ObjectStore(Protocol):
 
 
 def open_objects(url: str) -> ObjectStore:
-    """Objects below a local path, a file:// URL, or any URL fsspec knows.
+    """Objects below a local path, a file:// URL, s3://bucket/prefix, or any URL fsspec knows; asks no server yet.
 
     Raises:
-        StoreUnusable: the server cannot be reached, or ignores preconditions (tried here: a second create must fail).
+        StoreUnusable: the URL or the settings of its server cannot be understood.
         MissingExtra: the protocol's package is not installed.
     """
     if url.startswith("file://"):
         return LocalObjects(Path(url.removeprefix("file://")))
     if "://" not in url:
         return LocalObjects(Path(url).expanduser())
-    objects = FsspecObjects(url)
-    objects.check_exclusive()
-    return objects
+    if url.startswith("s3://"):
+        from training.store.s3 import S3Objects
+
+        return S3Objects(url)
+    return FsspecObjects(url)
 
 
 def read_each(objects: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:

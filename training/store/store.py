@@ -28,6 +28,7 @@ from training.store.ledger import Ledger
 from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
+from training.store.preconditions import check_preconditions
 from training.store.predictions import Predictions
 from training.store.queue import Queue
 from training.store.registry import Registry
@@ -60,7 +61,7 @@ class Store:
         """Make an empty store, or open the one that is there.
 
         Raises:
-            StoreUnusable: the place holds something else, or cannot be written.
+            StoreUnusable: the place holds something else, cannot be written, or its server ignores preconditions.
         """
         objects = open_objects(url)
         if not objects.exists(_MANIFEST):
@@ -77,7 +78,7 @@ class Store:
         """Open a store that exists.
 
         Raises:
-            StoreUnusable: nothing there, not a store of ours, or of a newer schema.
+            StoreUnusable: nothing there, not a store of ours, of a newer schema, or its server ignores preconditions.
         """
         objects = open_objects(url)
         if isinstance(objects, LocalObjects):
@@ -206,9 +207,10 @@ class Store:
     @classmethod
     def _checked(cls, objects: ObjectStore) -> "Store":
         try:
-            manifest = from_json_bytes(objects.read(_MANIFEST), f"{objects.url}/{_MANIFEST}")
+            data = objects.read(_MANIFEST)
         except MissingObject as error:
             raise StoreUnusable(f"{objects.url}: no {_MANIFEST}, needed a store (`add` makes one)") from error
+        manifest = from_json_bytes(data, f"{objects.url}/{_MANIFEST}")
         if manifest.get("kind") != KIND:
             raise StoreUnusable(f"{objects.url}: {_MANIFEST} says kind {manifest.get('kind')!r}, needed {KIND!r}")
         schema = manifest.get("schema")
@@ -216,6 +218,7 @@ class Store:
             raise StoreUnusable(
                 f"{objects.url}: schema {schema!r}, needed {SCHEMA}; a newer store needs a newer version of this software"
             )
+        check_preconditions(objects, _MANIFEST, data)
         return cls(objects)
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from training.errors import AlreadyExists, MissingExtra, MissingObject, StoreFull, StoreUnusable
+from training.errors import AlreadyExists, MissingExtra, MissingObject, StoreDenied, StoreFull, StoreUnusable
 from training.store.local import LocalObjects
 from training.store.objects import ObjectStore, open_objects, read_each
+from training.store.preconditions import check_preconditions
 from training.store.remote import FsspecObjects
 
 
@@ -137,17 +138,21 @@ def test_a_filesystem_without_hard_links_is_refused(tmp_path: Path, monkeypatch:
         LocalObjects(tmp_path).create("one", b"x")
 
 
-def test_a_server_that_ignores_preconditions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_creates_what_exists_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from fsspec.implementations.memory import MemoryFileSystem
 
     plain = MemoryFileSystem.pipe_file
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, mode="overwrite": plain(self, path, value))
+    objects = open_objects(f"memory://{uuid.uuid4().hex}")
+    objects.put("one", b"x")
     with pytest.raises(StoreUnusable, match="If-None-Match"):
-        open_objects(f"memory://{uuid.uuid4().hex}")
+        check_preconditions(objects, "one", b"x")
 
 
-def test_the_self_test_leaves_nothing() -> None:
-    assert open_objects(f"memory://{uuid.uuid4().hex}").keys("") == []
+def test_a_server_that_keeps_what_exists_is_let_in_and_nothing_changes(objects: ObjectStore) -> None:
+    objects.create("one", b"x")
+    check_preconditions(objects, "one", b"x")
+    assert objects.keys("") == ["one"]
 
 
 @pytest.mark.parametrize("url", ["nosuch://bucket/x"])
@@ -162,27 +167,24 @@ def test_a_protocol_whose_package_is_absent_is_a_missing_extra() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "expected"),
+    ("error", "expected"),
     [
-        ("PreconditionFailed", 412, AlreadyExists),
-        ("ConditionalRequestConflict", 409, AlreadyExists),
-        ("QuotaExceeded", 403, StoreFull),
-        ("InsufficientStorage", 507, StoreFull),
-        ("AccessDenied", 403, StoreUnusable),
+        (OSError(28, "No space left on device"), StoreFull),
+        (PermissionError(13, "Forbidden"), StoreDenied),
+        (OSError(5, "Input/output error"), StoreUnusable),
     ],
 )
-def test_what_s3_servers_answer_gets_its_name(
-    monkeypatch: pytest.MonkeyPatch, code: str, status: int, expected: type[Exception]
+def test_what_filesystems_answer_gets_its_name(
+    monkeypatch: pytest.MonkeyPatch, error: OSError, expected: type[Exception]
 ) -> None:
     from fsspec.implementations.memory import MemoryFileSystem
 
     objects = FsspecObjects(f"memory://{uuid.uuid4().hex}")
 
     def answer(*_: Any, **__: Any) -> None:
-        cause = RuntimeError(code)
-        cause.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
-        raise OSError(22, code) from cause
+        raise error
 
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", answer)
-    with pytest.raises(expected, match="some/key"):
+    with pytest.raises(expected, match=f"some/key.*{error.strerror}") as caught:
         objects.create("some/key", b"x")
+    assert type(caught.value) is expected
