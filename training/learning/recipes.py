@@ -17,7 +17,8 @@ class Recipe:
     parameters: which of them belong to the micro-model: 'head' (all but the trunk), 'film' (norms and head),
         'full' (the whole network).
     steps, batch_size: optimiser steps and augmented pictures in each.
-    continued_steps: steps where the fit goes on from an earlier micro-model of the same shape; 0 always starts anew.
+    continued_steps, continued_lr_ratio: where the fit goes on from an earlier micro-model of the same shape, its steps, and
+        its peak learning rate as a share of peak_lr; 0 steps: always start anew.
     cached_views: augmented pictures whose feature maps are computed once, for 'head'; 0 draws new ones at every step.
     peak_lr, trunk_lr_ratio: of the one-cycle schedule (Smith & Topin, 2017); a pre-trained trunk learns slower by the ratio.
     object_pixels: the resolution policy enlarges frames until the smaller objects have sides of about this many pixels.
@@ -35,6 +36,7 @@ class Recipe:
     batch_size: int = 6
     cached_views: int = 0
     peak_lr: float = 3e-3
+    continued_lr_ratio: float = 0.5
     trunk_lr_ratio: float = 0.3
     weight_decay: float = 1e-2
     neck_channels: int = 64
@@ -75,7 +77,7 @@ class Recipe:
 
     def going_on(self) -> "Recipe":
         """The same, for a fit that goes on from an earlier micro-model."""
-        return replace(self, steps=self.continued_steps)
+        return replace(self, steps=self.continued_steps, peak_lr=self.peak_lr * self.continued_lr_ratio)
 
     def identity(self) -> str:
         """Canonical text of everything that changes what is learned."""
@@ -83,8 +85,8 @@ class Recipe:
 
 
 def quality() -> Recipe:
-    """The default: the whole network, about a minute or two of one CPU core."""
-    return Recipe(name="quality")
+    """The default: the whole network, about a minute or two of one CPU core; later generations take half of that."""
+    return Recipe(name="quality", continued_steps=60)
 
 
 def fast() -> Recipe:
@@ -94,7 +96,7 @@ def fast() -> Recipe:
 
 def careful() -> Recipe:
     """As quality, with thresholds chosen on held-out labels, and their quality in the card: six fits instead of one."""
-    return Recipe(name="careful", folds=5)
+    return replace(quality(), name="careful", folds=5)
 
 
 def film() -> Recipe:
