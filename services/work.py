@@ -42,6 +42,7 @@ def _add_queue(api: FastAPI, catalogue: Catalogue) -> None:
     @api.get(
         "/v1/queue",
         summary="Frames that wait for a person",
+        response_model_exclude_none=True,
         responses={200: {"content": {"application/json": {"example": QUEUE}}}, **problems(404)},
     )
     def queue(

@@ -36,10 +36,10 @@ class FrameToDo(BaseModel):
     """One frame that waits for a person."""
 
     shard_id: str
-    ontology: str | None = Field(description="null: nobody labelled anything of this shard yet, and the store has several")
+    ontology: str | None = Field(default=None, description="None: nobody labelled this shard yet, and the store has several")
     frame_index: int
     kind: RoundKind = Field(description="labels and audit are drawn before anything is proposed; review corrects proposals")
-    generation: int | None = Field(description="That proposes; null unless kind is review")
+    generation: int | None = Field(default=None, description="That proposes; in a review only")
     why: str
     expected_seconds: float
     width: int = Field(description="Pixels of the upright picture")
@@ -52,7 +52,7 @@ class WorkQueue(BaseModel):
     """What `next` answered last, without what was labelled since; the most worth first."""
 
     queue: int = Field(description="Number of that answer; 0 before the first")
-    made_at: str | None
+    made_at: str | None = None
     frames: list[FrameToDo]
 
 

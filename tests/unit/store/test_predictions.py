@@ -41,6 +41,20 @@ def test_writing_a_clip_again_gives_the_same_bytes_under_the_same_key(store: Sto
     assert store.predictions.read(*CLIP)[0] == [said(0), empty(1)]
 
 
+def test_a_clip_says_what_it_took_and_its_labels_are_the_same(store: Store) -> None:
+    assert store.predictions.cost(*CLIP) is None
+    key = store.predictions.write(*CLIP, 0, 2, [said(0), said(1)], seconds={"decode": 0.25, "model": 1.5})
+    cost = store.predictions.cost(*CLIP)
+    assert cost is not None
+    assert (cost.num_frames, cost.num_bytes) == (2, len(store.objects.read(key)))
+    assert cost.seconds == {"decode": 0.25, "model": 1.5}
+    assert store.predictions.read(*CLIP) == ([said(0), said(1)], {})
+    store.predictions.write(*CLIP, 0, 2, [said(0), said(1)])
+    unmeasured = store.predictions.cost(*CLIP)
+    assert unmeasured is not None
+    assert unmeasured.seconds == {}
+
+
 def test_a_clip_read_at_last_replaces_its_errors(store: Store) -> None:
     store.predictions.write(*CLIP, 0, 2, [said(0)], {1: "truncated"})
     store.predictions.write(*CLIP, 0, 2, [said(0), said(1)])
@@ -107,3 +121,16 @@ def test_every_frame_of_a_clip_is_said_exactly_once(
 def test_an_impossible_clip_is_refused(store: Store, start: int, stop: int) -> None:
     with pytest.raises(BadInput, match="needed 0 <= start < stop"):
         store.predictions.write(*CLIP, start, stop, [])
+
+
+def test_some_frames_of_a_generation_are_read_without_the_others(store: Store) -> None:
+    for start in (0, 4, 8):
+        store.predictions.write(*CLIP, start, start + 4, [said(n) for n in range(start, start + 3)], {start + 3: "cut"})
+    store.objects.put("predictions/detection.dog/shard_id=dog/gen-0002/00000004-00000008.parquet", b"not to be read")
+    assert store.predictions.of(*CLIP, {1, 3, 8}) == {1: said(1), 8: said(8)}
+    assert store.predictions.of("dog", "detection.dog", 1, {1}) == {}
+
+
+def test_what_is_written_says_which_generation_said_it(store: Store) -> None:
+    store.predictions.write("dog", "detection.dog", 5, 0, 1, [said(0)])
+    assert store.predictions.read("dog", "detection.dog", 5)[0][0].annotations[0].generation == 5
