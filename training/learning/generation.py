@@ -205,6 +205,8 @@ def _publish(
             num_labelled=len(labelled.labels),
             metrics=metrics,
             fit_seconds=seconds,
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            threads=torch.get_num_threads(),
             seed=seed,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             versions={name: version(name) for name in ("torch", "torchvision", "micromodels")},

@@ -139,7 +139,7 @@ def label_clip(store: Store, clip: Clip, predict: Callable[[list[Frame]], list[F
         labels.extend(predict(frames))
         seconds["model"] += time.monotonic() - clock
         clock = time.monotonic()
-    key = store.predictions.write(clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, labels, errors)
+    key = store.predictions.write(clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, labels, errors, seconds)
     return ClipReceipt(
         **asdict(clip),
         num_frames=len(labels),

@@ -21,6 +21,7 @@ class Card:
     started_from: 'shard@3', the micro-model whose weights the fit went on from; None where it started from the backbone.
     network, recipe, backbone: JSON objects that the store keeps and does not read.
     fit_key: equal for equal labels, recipe, backbone and seed: the same work; '' is never the same as anything.
+    device, threads: what it was fitted on: 'cpu' or the name of a GPU; threads of the process that fitted it.
     created_at: ISO 8601, UTC.
     weights_sha256, num_bytes: of the tensors; filled by the registry.
     Raises:
@@ -44,6 +45,8 @@ class Card:
     num_labelled: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     fit_seconds: float = 0.0
+    device: str = ""
+    threads: int = 0
     seed: int = 0
     created_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from training.data.annotations import ANNOTATION_SCHEMA, FrameLabels, labels_from_table, labels_to_table
 from training.data.identifiers import check_identifier
 from training.errors import BadInput, UnknownFrame
+from training.store.clip_cost import ClipCost, with_seconds
 from training.store.objects import ObjectStore, read_each
 
 __all__ = ["PREDICTION_SCHEMA", "PRELABELS", "Predictions"]
@@ -38,11 +39,14 @@ class Predictions:
         stop: int,
         labels: Sequence[FrameLabels],
         errors: Mapping[int, str] | None = None,
+        seconds: Mapping[str, float] | None = None,
     ) -> str:
         """Write what one generation says about frames start..stop-1, marked as its own; returns the key.
 
         Every frame of the clip must be in `labels` or in `errors` (frame index to reason), none in both.
 
+        Args:
+            seconds: what it took, by stage; `cost` tells.
         Raises:
             UnknownFrame: a frame outside the clip or of another shard, or one of the clip that is missing or said twice.
             StoreFull: no room; an earlier object of the clip stays.
@@ -51,13 +55,22 @@ class Predictions:
         _check_clip(shard_id, start, stop, labels, errors)
         key = f"{_folder(shard_id, ontology, generation)}{start:08d}-{stop:08d}.parquet"
         buffer = io.BytesIO()
-        pq.write_table(_table(shard_id, generation, labels, errors), buffer, compression="zstd")
+        table = with_seconds(_table(shard_id, generation, labels, errors), seconds or {})
+        pq.write_table(table, buffer, compression="zstd")
         self._objects.put(key, buffer.getvalue())
         return key
 
     def done(self, shard_id: str, ontology: str, generation: int) -> list[tuple[int, int]]:
         """Clips written so far, as (start, stop) in order; reads no object."""
         return [clip for clip, _ in self._parts(shard_id, ontology, generation)]
+
+    def cost(self, shard_id: str, ontology: str, generation: int) -> ClipCost | None:
+        """Of one clip in the middle, where nothing is warming up any more; None when nothing is written. Reads one object."""
+        parts = self._parts(shard_id, ontology, generation)
+        if not parts:
+            return None
+        (start, stop), key = parts[len(parts) // 2]
+        return ClipCost.of(self._objects.read(key), stop - start)
 
     def read(self, shard_id: str, ontology: str, generation: int) -> tuple[list[FrameLabels], dict[int, str]]:
         """All labels by frame, and the frames that could not be read with the reason."""
