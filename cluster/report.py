@@ -1,4 +1,4 @@
-"""The report of `simulate` and `demo`: one HTML file that needs nothing else, neither scripts nor a network."""
+"""The pages of `simulate`, `demo` and `status`: one HTML file that needs nothing else, neither scripts nor a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cluster.report_curve import draw_curve
 from cluster.report_drawing import Picture, draw_svg, frame_classes
+from cluster.report_feasibility import answer_held_out, answers_simulated
 from cluster.report_tables import judged_by, overview, scoreboard
 from training.errors import BadInput
+from training.loop.prospect import Prospect
 
-__all__ = ["Picture", "Step", "write_report"]
+__all__ = ["Picture", "Step", "write_prospects", "write_report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +47,44 @@ def write_report(
     Raises:
         BadInput: the file cannot be written; names it.
     """
-    page = (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=title,
-            lead=lead,
-            overview=overview(result),
-            shards=[_section(entry, pictures.get((entry["shard_id"], entry["task"]), ())) for entry in result["shards"]],
-            tasks={entry["task"] for entry in result["shards"]},
-            failures=result["failures"],
-            steps=steps,
-            total_s=sum(step.seconds for step in steps),
-            exchange=exchange,
-            versions={**result.get("versions", {}), "micromodels": version("micromodels")},
-            seed=result.get("seed"),
-        )
+    _write(
+        path,
+        "report.html",
+        title=title,
+        lead=lead,
+        answers=answers_simulated(result.get("feasibility", ())),
+        overview=overview(result),
+        shards=[_section(entry, pictures.get((entry["shard_id"], entry["task"]), ())) for entry in result["shards"]],
+        tasks={entry["task"] for entry in result["shards"]},
+        failures=result["failures"],
+        steps=steps,
+        total_s=sum(step.seconds for step in steps),
+        exchange=exchange,
+        versions=result.get("versions", {}),
+        seed=result.get("seed"),
     )
+
+
+def write_prospects(path: str | Path, prospects: Sequence[Prospect]) -> None:
+    """Write what held-out labels say of the shards of a store, and what the rest of them is expected to cost.
+
+    Raises:
+        BadInput: the file cannot be written; names it.
+    """
+    _write(
+        path,
+        "status.html",
+        title="Where this stands",
+        lead="",
+        answers=[answer_held_out(prospects)],
+        versions={},
+        seed=None,
+    )
+
+
+def _write(path: str | Path, template: str, *, versions: Mapping[str, str], **values: Any) -> None:
+    versions = {**versions, "micromodels": version("micromodels")}
+    page = _environment().get_template(template).render(versions=versions, **values)
     try:
         Path(path).write_text(page, encoding="utf-8")
     except OSError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Cell", "Group", "Overview", "Table", "Tile", "judged_by", "overview", "scoreboard"]
+__all__ = ["Cell", "Group", "Overview", "Table", "Tile", "judged_by", "named", "overview", "scoreboard"]
 
 _NAMES = {
     "macro_f1": "macro F1",
@@ -126,13 +126,18 @@ def judged_by(task: str) -> str:
     return _COMPARED.get(task, _BOXES)[0]
 
 
+def named(measure: str) -> str:
+    """What a page calls a number."""
+    return _NAMES.get(measure, measure.replace("_", " "))
+
+
 def scoreboard(entry: Mapping[str, Any]) -> Table:
     """Every generation of one shard and every baseline; whatever numbers its task has become columns."""
     generations = [(f"generation {one['generation']}", one) for one in entry["generations"]]
-    named = [*generations, *((name, values) for name, values in entry.get("baselines", {}).items())]
-    measures = _measures([values for _, values in named])
-    actions = list(dict.fromkeys(action for _, values in named for action in values.get("actions", {})))
-    head = ["", "by hand", "scored", *(_NAMES.get(name, name.replace("_", " ")) for name in measures)]
+    answers = [*generations, *((name, values) for name, values in entry.get("baselines", {}).items())]
+    measures = _measures([values for _, values in answers])
+    actions = list(dict.fromkeys(action for _, values in answers for action in values.get("actions", {})))
+    head = ["", "by hand", "scored", *(named(name) for name in measures)]
     rows = [
         [
             name,
@@ -141,7 +146,7 @@ def scoreboard(entry: Mapping[str, Any]) -> Table:
             *(_measure(measure, values.get(measure), entry, values) for measure in measures),
             *(_text(values.get("actions", {}).get(action)) for action in actions),
         ]
-        for name, values in named
+        for name, values in answers
     ]
     return Table([*head, *actions], rows)
 

@@ -20,6 +20,7 @@ from training.learning.recipes import Recipe
 from training.loop.annotator import draw_labels
 from training.loop.efficiency import Spent
 from training.loop.equal_quality import equal_quality
+from training.loop.feasibility import feasibility
 from training.loop.hybrid import can_combine, hybrid
 from training.loop.simulation import Truth, baselines, judge, medians, regret
 from training.models.backbones import Backbone
@@ -82,6 +83,7 @@ def simulate(
         "shards": entries,
         "failures": failures,
         "medians": medians(entries),
+        "feasibility": feasibility(entries),
         "versions": {name: version(name) for name in ("micromodels", "ray", "torch", "torchvision")},
         "seed": seed,
         "labels": labels,
@@ -167,6 +169,7 @@ def _entry(course: _Course) -> dict[str, Any]:
         "task": truth.ontology.task,
         "frames": len(truth.labels),
         "objects": truth.num_objects,
+        "drawing_seconds": truth.num_objects * truth.seconds.draw,
         "generations": course.generations,
         "baselines": course.baselines[-1],
         "baselines_by_generation": course.baselines,

@@ -1,12 +1,13 @@
 """Where every micro-model of a store stands: what people did, which generation answers and why, and what it labelled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.data.shards import Shard
 from training.loop.efficiency import Spent
-from training.models.tasks import TASKS, task_for
+from training.loop.prospect import Prospect, prospect
+from training.models.actions import Seconds
 from training.store.store import Store
 
 __all__ = ["ShardStatus", "statuses"]
@@ -19,6 +20,7 @@ class ShardStatus:
     labelled: frames to be fitted on. audits: frames that are not. machine: frames the live generation labelled.
     status, reason: the last decision about the live generation. refused: the newest generation, if the gate refused it.
     drawn, corrected: objects, and human_seconds the time, by the ledger. damage: what the ledger lost.
+    prospect: what the rest will be like; None without a live generation, or of a task whose actions have no seconds.
     """
 
     shard_id: str
@@ -35,16 +37,21 @@ class ShardStatus:
     drawn: int = 0
     corrected: int = 0
     human_seconds: float = 0.0
+    prospect: Prospect | None = None
     damage: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"damage": list(self.damage)}
+        prospect = self.prospect.to_json() if self.prospect else None
+        return asdict(self) | {"damage": list(self.damage), "prospect": prospect}
 
 
-def statuses(store: Store, shard_ids: Sequence[str] | None, ontology: str | None) -> Iterator[ShardStatus]:
+def statuses(
+    store: Store, shard_ids: Sequence[str] | None, ontology: str | None, seconds: Mapping[str, Seconds]
+) -> Iterator[ShardStatus]:
     """By shard and ontology.
 
     Args:
+        seconds: of each ontology whose task has some, what every action is charged.
         shard_ids: None for every shard.
         ontology: None for every one that the shard has annotations or models of.
     Raises:
@@ -55,18 +62,18 @@ def statuses(store: Store, shard_ids: Sequence[str] | None, ontology: str | None
     for shard in store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]:
         names = {*store.labelled(shard.shard_id), *store.registry.ontologies(shard.shard_id)}
         for name in sorted(names if ontology is None else names & {ontology}):
-            yield _status(store, shard, name)
+            yield _status(store, shard, name, seconds.get(name))
         if not names and ontology is None:
             yield ShardStatus(shard_id=shard.shard_id, ontology=None, frames=shard.num_frames)
 
 
-def _status(store: Store, shard: Shard, ontology: str) -> ShardStatus:
+def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) -> ShardStatus:
     shard_id, registry = shard.shard_id, store.registry
     generations, live = registry.generations(shard_id, ontology), registry.promotions(shard_id, ontology, last=1)
     newest = registry.decision(shard_id, ontology, generations[-1]) if generations else None
     answering = live[-1] if live else None
     damage: list[str] = []
-    spent = _spent(store, shard_id, ontology, damage)
+    spent = Spent.from_ledger(store.ledger.read(shard_id, ontology, damaged=damage.append), seconds) if seconds else None
     return ShardStatus(
         shard_id=shard_id,
         ontology=ontology,
@@ -82,16 +89,9 @@ def _status(store: Store, shard: Shard, ontology: str) -> ShardStatus:
         drawn=spent.drawn if spent else 0,
         corrected=spent.corrected.due if spent else 0,
         human_seconds=spent.seconds if spent else 0.0,
+        prospect=prospect(store, shard_id, ontology, spent, seconds) if spent and seconds else None,
         damage=tuple(damage),
     )
-
-
-def _spent(store: Store, shard_id: str, ontology: str, damage: list[str]) -> Spent | None:
-    """None for a task whose actions have no seconds in this version."""
-    found = store.ontology(ontology)
-    if found.task not in TASKS:
-        return None
-    return Spent.from_ledger(store.ledger.read(shard_id, ontology, damaged=damage.append), task_for(found).seconds)
 
 
 def _num_machine_frames(store: Store, shard_id: str, ontology: str, generation: int) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "JsonOption",
     "RecipeOption",
     "StoreOption",
+    "TimingsOption",
     "WeightsOption",
     "WorkersOption",
     "exit_code",
@@ -53,6 +54,9 @@ RecipeOption = Annotated[str, typer.Option(help="How to fit: quality, fast, smok
 BackboneOption = Annotated[str, typer.Option(help="A torchvision classification network.")]
 WeightsOption = Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")]
+TimingsOption = Annotated[
+    Path | None, typer.Option("--timings", metavar="FILE", help="Your own seconds by task and action, as JSON.")
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the whole result here, as JSON.")]
 
 

@@ -55,8 +55,11 @@ class DomainCheck:
         return document
 
 
-def interval(part: int, whole: int) -> tuple[float, float]:
-    """Where the true share lies with 95 % confidence (Wilson, 1927); 0 to 1 when nothing was counted."""
+def interval(part: float, whole: int) -> tuple[float, float]:
+    """Where the true share lies with 95 % confidence (Wilson, 1927); 0 to 1 when nothing was counted.
+
+    part: a count, or a sum of numbers from 0 to 1, whose mean scatters less than that of as many yes or no.
+    """
     if not whole:
         return 0.0, 1.0
     share, z2 = part / whole, CONFIDENCE_Z**2

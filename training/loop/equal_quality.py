@@ -10,7 +10,7 @@ from training.loop.sample import evenly_spaced
 from training.loop.simulation import Truth
 from training.models.tasks import task_for
 
-__all__ = ["FEW", "LINEAR", "QUALITY", "equal_quality"]
+__all__ = ["FEW", "LINEAR", "QUALITY", "better_answer", "equal_quality"]
 
 QUALITY: Mapping[TaskName, str] = {  # what each task is mainly judged by, 0..1
     "classification": "macro_f1",
@@ -43,9 +43,8 @@ def equal_quality(
     measure, frames = QUALITY[truth.ontology.task], [frame.frame_index for frame in truth.labels]
     if truth.shard.kind == "scene" or measure not in generation:
         return None
-    answers = {"micro-model": generation} | {name: neighbours[name] for name in ("hybrid",) if name in neighbours}
-    by = max(answers, key=lambda name: float(answers[name][measure]))
-    quality, spent = float(answers[by][measure]), float(generation["human_seconds"])
+    by, answer = better_answer(measure, generation, neighbours)
+    quality, spent = float(answer[measure]), float(generation["human_seconds"])
     reached = cache(lambda count: _interpolated(truth, count))
     step = MASKS_STEP if truth.ontology.task == "segmentation" else STEP
     keyframes = _fewest(lambda count: reached(count) >= quality, len(frames), step)
@@ -66,6 +65,14 @@ def equal_quality(
         "interpolation_from_few": reached(FEW),
         "motion_not_linear": reached(FEW) < LINEAR,
     }
+
+
+def better_answer(
+    measure: str, generation: Mapping[str, Any], neighbours: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, Mapping[str, Any]]:
+    """Name and numbers of what would be exported: the micro-model or, where it is better, the hybrid."""
+    answers = {"micro-model": generation} | {name: neighbours[name] for name in ("hybrid",) if name in neighbours}
+    return max(answers.items(), key=lambda named: float(named[1][measure]))
 
 
 def _interpolated(truth: Truth, count: int) -> float:

@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any, get_args
@@ -12,9 +12,10 @@ from training.data.human_actions import HumanAction
 from training.data.ontology import Ontology, TaskName
 from training.errors import BadInput
 from training.models.actions import Seconds
-from training.models.tasks import task_for
+from training.models.tasks import TASKS, task_for
+from training.store.store import Store
 
-__all__ = ["Timings", "measured_seconds", "read_timings", "seconds_for"]
+__all__ = ["Timings", "charged_seconds", "measured_seconds", "read_timings", "seconds_for", "where_from"]
 
 Timings = Mapping[str, Mapping[str, float]]
 """Task -> action -> seconds."""
@@ -51,6 +52,42 @@ def measured_seconds(actions: Iterable[HumanAction], table: Seconds, *, at_least
         if action.seconds is not None and action.action in _ACTIONS:
             taken[action.action].append(action.seconds)
     return replace(table, **{name: mean(seconds) for name, seconds in taken.items() if len(seconds) >= at_least and any(seconds)})
+
+
+def charged_seconds(
+    store: Store, shard_ids: Sequence[str] | None, ontology: str | None, timings: Timings | None
+) -> dict[str, Seconds]:
+    """Of each ontology, what every action is charged: the timings, else what its ledger measured often enough, else the table.
+
+    Args:
+        shard_ids: whose ledgers to read; None for every shard.
+        ontology: None for every one of a task that has seconds.
+    Raises:
+        UnknownShard, UnknownOntology: not in the store.
+    """
+    found = store.ontologies() if ontology is None else [store.ontology(ontology)]
+    shards = store.shard_ids() if shard_ids is None else list(shard_ids)
+    charged: dict[str, Seconds] = {}
+    for one in found:
+        if one.task in TASKS:
+            done = (action for shard in shards for action in store.ledger.read(shard, one.name, damaged=_known_elsewhere))
+            said = (timings or {}).get(one.task, {})
+            charged[one.name] = replace(measured_seconds(done, seconds_for(one)), **said)
+    return charged
+
+
+def where_from(charged: Seconds, ontology: Ontology, timings: Timings | None) -> dict[str, dict[str, Any]]:
+    """Of every action its seconds, and whether they are from 'timings', 'measured' or 'table', as JSON says it."""
+    said, table = (timings or {}).get(ontology.task, {}), asdict(seconds_for(ontology))
+
+    def source(action: str, value: float) -> str:
+        return "timings" if action in said else "table" if value == table[action] else "measured"
+
+    return {action: {"seconds": value, "from": source(action, value)} for action, value in asdict(charged).items()}
+
+
+def _known_elsewhere(damage: str) -> None:
+    """What a ledger lost is told by those who read it for its own sake."""
 
 
 def _entries(document: Any, names: Iterable[str], where: str) -> Mapping[str, Any]:

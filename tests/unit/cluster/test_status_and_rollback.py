@@ -109,3 +109,30 @@ def test_a_rollback_that_means_nothing_is_named_and_changes_nothing(store: Store
 
 def test_a_rollback_needs_a_generation(store: Store) -> None:
     assert run.invoke(app, ["rollback", "dog", "--store", store.url]).exit_code == 2
+
+
+def test_status_charges_a_persons_own_seconds_and_says_where_each_is_from(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text('{"detection": {"look": 1.0}}')
+    store.ledger.append([action(f"m{number}", "adjust", before=BOX, after=BOX, seconds=3.0) for number in range(20)])
+    words = ["--timings", str(tmp_path / "own.json"), "--json", str(tmp_path / "status.json")]
+    result = run.invoke(app, ["status", "dog", "--store", store.url, *words])
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "status.json").read_text())
+    assert document["seconds"][MODEL[1]] == {
+        "draw": {"seconds": 7.0, "from": "table"},
+        "adjust": {"seconds": 3.0, "from": "measured"},
+        "delete": {"seconds": 1.7, "from": "table"},
+        "look": {"seconds": 1.0, "from": "timings"},
+    }
+    (one,) = document["shards"]
+    assert one["human_seconds"] == pytest.approx(7.0 + 4.0 + 1.0 + 20 * 3.0)
+
+
+def test_status_reports_on_one_page_whether_it_will_work_and_says_when_nobody_can_tell(store: Store, tmp_path: Path) -> None:
+    result = run.invoke(app, ["status", "--store", store.url, "--report", str(tmp_path / "page.html")])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Will it work on the rest, and what will the rest cost?" in page
+    assert "<td>nobody can tell yet</td>" in page
+    assert "--recipe careful" in page
+    assert "untouched" not in page, "a shard without a micro-model has no prospect"
