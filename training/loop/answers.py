@@ -113,10 +113,14 @@ def _resolved(answer: FrameAnswer, num_proposals: int) -> dict[int, int]:
 
 
 def _is_known(store: Store, work: Work) -> bool:
-    """An answer's actions are committed at once: all of them are there, and no more, or another answer has its id."""
+    """An answer's actions are committed at once: all of them are there, and no more, or another answer has its id.
+
+    A damaged ledger may have lost some; those that it still has are checked, and the others recorded again.
+    """
     ids = [action.event_id for action in work.actions]
     there = store.ledger.recorded(*work.key, [*ids, _event_id(work.answer, len(ids))])
-    if there and there != set(ids):
+    lost = there < set(ids) and store.ledger.damage(*work.key)
+    if there and there != set(ids) and not lost:
         raise ConflictingAction(
             f"{' '.join(work.key)}: answer {work.answer.answer_id!r} comes again with other content for frame"
             f" {work.labels.frame_index}, needed the same answer or another id"

@@ -63,6 +63,12 @@ class ActionLog:
             self._catch_up()
             return {name for name in event_ids if name in self._digests}
 
+    def damage(self) -> tuple[str, ...]:
+        """What is wrong with batches of which not all is there."""
+        with self._lock:
+            self._catch_up()
+            return tuple(self._damage)
+
     def append(self, actions: Sequence[HumanAction]) -> Receipt:
         """Record in one batch what is not recorded yet. Raises ConflictingAction, StoreFull."""
         with self._lock:

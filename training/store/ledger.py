@@ -47,6 +47,11 @@ class Ledger:
         (folder,) = self._folders(shard_id, ontology)
         return self._log(folder).recorded(event_ids)
 
+    def damage(self, shard_id: str, ontology: str) -> tuple[str, ...]:
+        """What is wrong with batches of one log, of which not all is there."""
+        (folder,) = self._folders(shard_id, ontology)
+        return self._log(folder).damage()
+
     def read(
         self, shard_id: str | None = None, ontology: str | None = None, *, damaged: Callable[[str], None] | None = None
     ) -> Iterator[HumanAction]:

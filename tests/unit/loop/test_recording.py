@@ -14,7 +14,7 @@ from training.data.ontology import Ontology
 from training.data.pictures import encode_jpeg
 from training.data.shards import SceneGrid, Shard
 from training.data.sources import probe
-from training.errors import BadAnnotation, ConflictingAction, StoreFull
+from training.errors import BadAnnotation, ConflictingAction, CorruptLedger, StoreFull
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
 from training.loop.answers import FrameAnswer
@@ -108,6 +108,22 @@ def test_another_process_knows_what_was_answered(store: Store) -> None:
     with pytest.raises(ConflictingAction):
         record(elsewhere, [answer(3, car(15), who="bob")])
     assert [len(one.annotations) for one in store.labels("road", "cars")] == [1, 1, 1]
+
+
+def test_a_ledger_cut_off_in_a_record_takes_new_answers_and_what_it_lost_of_an_old_one(store: Store) -> None:
+    record(store, [answer(3, car(15))])
+    whole = list(store.ledger.read())
+    key = "ledger/road/cars/0001.jsonl"
+    store.objects.put(key, store.objects.read(key)[:-30])
+    damaged = Store.open(store.url)
+    with pytest.raises(CorruptLedger):
+        list(damaged.ledger.read())
+    assert [new for _, new in record(damaged, [answer(4, car(20))])] == [True]
+    assert [new for _, new in record(damaged, [answer(3, car(15))])] == [False]
+    with pytest.raises(ConflictingAction):
+        record(damaged, [answer(3, car(40))])
+    found = [action for action in damaged.ledger.read(damaged=print) if action.frame_index == 3]
+    assert Counter(action.digest for action in found) == Counter(action.digest for action in whole)
 
 
 def test_what_the_person_says_was_a_proposal_is_adjusted_however_far_it_was_moved(store: Store) -> None:

@@ -1,6 +1,9 @@
 """One budget over many shards, by hand-computed cases."""
 
-from training.loop.suggestion import Suggestion, affordable
+from dataclasses import replace
+
+from training.loop.suggestion import Suggestion, affordable, to_audit
+from training.models.actions import BOX_SECONDS
 
 
 def frame(name: str, saves_s: float, costs_s: float) -> Suggestion:
@@ -18,3 +21,10 @@ def test_what_is_too_dear_is_passed_over() -> None:
     assert [one.shard_id for one in affordable(FRAMES, budget_s=25.0)] == ["b", "a", "d"]
     assert [one.shard_id for one in affordable(FRAMES, frames=2, budget_s=25.0)] == ["b", "a"]
     assert affordable(FRAMES, budget_s=1.0) == []
+
+
+def test_an_audit_frame_is_worth_as_much_as_the_best_review_and_shows_nothing() -> None:
+    audit = to_audit(replace(FRAMES[1], generation=3), 7, 2.0, BOX_SECONDS)
+    assert (audit.kind, audit.generation, audit.frame_index, audit.shard_id) == ("audit", None, 7, "b")
+    assert audit.costs_s == BOX_SECONDS.look + 2 * BOX_SECONDS.draw
+    assert abs(audit.worth - FRAMES[1].worth) < 1e-9
