@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from scipy.ndimage import median_filter
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import Shard
+from training.loop.bridges import shown
 from training.loop.smoothing import smooth
 from training.loop.tracks import Track, link, place
 from training.models.matching import sureness
@@ -21,13 +21,11 @@ __all__ = ["can_combine", "hybrid"]
 Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
 
-BRIDGED = 10  # frames for which an object is there although it is not seen
-AT_THE_ENDS = 5  # and at the beginning and end of a video, if the keyframe next to it shows the object
-MOSTLY = 0.5  # one that is seen on fewer of the other frames is there for longer, if people saw it before and after
 SHORTEST = 8  # boxes of a track that no person has confirmed, below which it stays as the model says
 AROUND = 7  # frames whose median says where a box should be
 OUTLYING = 5.0  # robust standard deviations from there
 OUTLYING_AT_LEAST = 0.3  # and object sizes
+RARE = 0.1  # of a track's boxes at most are outliers; if more are that far off, that is how the object moves
 HALF_SURE = 10  # frames from the next seen box at which the score of a bridged one is half of that box's
 
 
@@ -42,10 +40,9 @@ def hybrid(
     """What people said, and on all other frames the model's boxes and keypoints as smooth as the motion is.
 
     Boxes are linked over time (see `link`) and each track is smoothed (see `smooth`), in units of the object's size. Where
-    the object was not seen, the smoothed box is put in with the provenance 'interpolation': in gaps of at most BRIDGED
-    frames; in any gap between two keyframes that both show it, if the model misses it on most other frames too; and on
-    AT_THE_ENDS frames between the first or last box and that end of the video, if the keyframe there shows it. Masks, classes
-    of whole frames, tiles of scenes and folders of pictures stay as the model says.
+    an object that people have confirmed was not seen, the smoothed box is put in with the provenance 'interpolation': in gaps
+    that are short enough or that people's frames close (see `shown`). Masks, classes of whole frames, tiles of
+    scenes and folders of pictures stay as the model says.
 
     Args:
         labels: people's frames; they come back as they are.
@@ -60,7 +57,7 @@ def hybrid(
     added: dict[int, list[Annotation]] = defaultdict(list)
     for track in tracks:
         if track.human or len(track.seen) >= SHORTEST:
-            for index, annotation in _smoothed(track, _shown(track, keyframes, shard.num_frames), (shard.width, shard.height)):
+            for index, annotation in _smoothed(track, shown(track, keyframes, shard.num_frames), (shard.width, shard.height)):
                 if index in track.seen:
                     moved[index][id(track.seen[index])] = annotation
                 elif index in frames:
@@ -133,7 +130,8 @@ def _points_at(points: Sequence[tuple[int, Array]], index: int, said: Annotation
 
 def _path(seen_M: NDArray[np.int64], values_MC: Array, exact_M: NDArray[np.bool_], num_frames: int) -> Array:
     """(num_frames, C) smoothed values of all frames; outliers do not count."""
-    inlying = exact_M | ~_outlying(values_MC)
+    outlying = ~exact_M & _outlying(values_MC)
+    inlying = ~outlying if outlying.mean() <= RARE else np.ones_like(outlying)
     values_NC = np.full((num_frames, values_MC.shape[1]), np.nan)
     exact_N = np.zeros(num_frames, np.bool_)
     values_NC[seen_M[inlying]] = values_MC[inlying]
@@ -148,26 +146,3 @@ def _outlying(values_MC: Array) -> NDArray[np.bool_]:
     spread_C = 1.4826 * np.median(away_MC, axis=0)
     moved_MC = np.abs(padded[AROUND + 1 : len(padded) - AROUND + 1] - padded[AROUND - 1 : -AROUND - 1])
     return np.asarray((away_MC > np.maximum(np.maximum(OUTLYING * spread_C, OUTLYING_AT_LEAST), moved_MC)).any(axis=1))
-
-
-def _shown(track: Track, keyframes: Sequence[int], num_frames: int) -> list[int]:
-    """Frames other than people's where the track is seen, or bridged."""
-    seen = list(track.seen)
-    shown = [index for index in seen if index not in track.human]
-    for before, after in pairwise(seen):
-        if after - before - 1 <= BRIDGED or _mostly_missed(track, before, after, keyframes):
-            shown += range(before + 1, after)
-    if seen[0] <= AT_THE_ENDS and keyframes[:1] and keyframes[0] in track.human:
-        shown += range(seen[0])
-    if num_frames - 1 - seen[-1] <= AT_THE_ENDS and keyframes[-1:] and keyframes[-1] in track.human:
-        shown += range(seen[-1] + 1, num_frames)
-    return sorted(shown)
-
-
-def _mostly_missed(track: Track, before: int, after: int, keyframes: Sequence[int]) -> bool:
-    """Whether the keyframes around a gap both show the object, and the model misses it elsewhere more often than not."""
-    at = int(np.searchsorted(keyframes, before, side="right"))
-    if not 0 < at < len(keyframes) or not {keyframes[at - 1], keyframes[at]} <= track.human:
-        return False
-    elsewhere = max(track.seen) - min(track.seen) + 1 - len(track.human) - (after - before - 1)
-    return len(track.seen) - len(track.human) < MOSTLY * max(elsewhere, 1)

@@ -13,7 +13,7 @@ __all__ = ["smooth"]
 Array = NDArray[np.float64]
 
 EXACT = 0.005  # standard deviation of an exact value; the unit of everything here is that of the series
-NOISES = tuple(np.geomspace(0.01, 0.32, 6))  # standard deviations of a noisy value that are tried
+NOISES = tuple(np.geomspace(0.01, 0.16, 5))  # standard deviations of a noisy value that are tried; boxes further off find nothing
 LASTING = (0.05, 0.6)  # shares of its variance that last,
 MEMORY = 0.9  # and how much of them is left a frame later
 STEPS = tuple(np.geomspace(1e-4, 0.2, 7))  # standard deviations of the change of the velocity, or of the value, a frame

@@ -7,7 +7,8 @@ import pytest
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import Shard
-from training.loop.hybrid import AT_THE_ENDS, BRIDGED, hybrid
+from training.loop.bridges import AT_THE_ENDS, BRIDGED
+from training.loop.hybrid import hybrid
 from training.loop.interpolate import interpolate
 from training.models.tasks import task_for
 
@@ -85,6 +86,33 @@ def test_a_bridged_box_says_so_and_is_less_sure_the_longer_the_bridge() -> None:
     (edge,), (middle,), (seen,) = (together[index].annotations for index in (55, 58, 62))
     assert (edge.provenance, middle.provenance, seen.provenance) == ("interpolation", "interpolation", "model")
     assert (middle.score or 1) < (edge.score or 1) < (seen.score or 1) == 0.8
+
+
+def trembling(frame: float) -> float:
+    return 100.0 + 20 * (int(frame) % 2)
+
+
+def test_nothing_is_bridged_where_the_object_is_never_where_a_straight_line_says() -> None:
+    truth, missed = truth_of(trembling), [0, 44, 99]
+    together = hybrid(SHARD, CARS, people(truth), seen_by_model(truth, 1.0, missed=missed))
+    assert not any(together[index].annotations for index in missed)
+
+
+def test_an_object_that_no_person_has_confirmed_is_not_bridged() -> None:
+    model = seen_by_model(truth_of(even), 1.0, missed=[40])
+    people_saw_nothing = [at(index) for index in KEYFRAMES]
+    together = hybrid(SHARD, CARS, people_saw_nothing, model)
+    assert together[39].annotations
+    assert not together[40].annotations
+
+
+def test_a_track_that_often_darts_keeps_its_darts() -> None:
+    def twitching(frame: float) -> float:
+        return 100.0 + 45 * (int(frame) % 6 == 0)
+
+    truth = truth_of(twitching)
+    together = hybrid(SHARD, CARS, people(truth), seen_by_model(truth, 1.0))
+    assert tight_recall(truth, together) > 0.95
 
 
 def test_a_longer_gap_of_a_model_that_finds_the_object_elsewhere_stays_a_gap() -> None:
