@@ -40,9 +40,14 @@ class Fleet:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What came of it. useful_s, lost_s: worker seconds on leases that were handed in, and on those that died."""
+    """What came of it.
+
+    held_s: worker seconds from the call to the end; a fleet starts no more workers than there are units.
+    useful_s, lost_s: worker seconds on leases that were handed in, and on those that died.
+    """
 
     wall_s: float = 0.0
+    held_s: float = 0.0
     useful_s: float = 0.0
     lost_s: float = 0.0
     preemptions: int = 0
@@ -64,6 +69,7 @@ def simulate_run(unit_s: Sequence[float], leases: Sequence[Lease], fleet: Fleet,
         else:
             day.claim(now, worker)
     day.run.wall_s += fleet.startup_s
+    day.run.held_s = day.run.wall_s * min(fleet.workers, len(unit_s))
     return day.run
 
 
@@ -72,7 +78,9 @@ class _Day:
 
     def __init__(self, unit_s: Sequence[float], leases: Sequence[Lease], fleet: Fleet, random: Random) -> None:
         self.run = Run()
-        self.events: list[tuple[float, int, int, Lease]] = [(0.0, _FREE, worker, ()) for worker in range(fleet.workers)]
+        self.events: list[tuple[float, int, int, Lease]] = [
+            (0.0, _FREE, worker, ()) for worker in range(min(fleet.workers, len(unit_s)))
+        ]
         self._unit_s, self._fleet, self._random = unit_s, fleet, random
         self._waiting = deque(leases)
         self._attempts: Counter[int] = Counter()

@@ -10,6 +10,7 @@ from cluster.cli.import_labels import import_labels
 from cluster.cli.label import label
 from cluster.cli.next import next as next_frames
 from cluster.cli.output import verb
+from cluster.cli.plan import plan
 from cluster.cli.prelabel import prelabel
 from cluster.cli.rollback import rollback
 from cluster.cli.serve import serve
@@ -18,7 +19,7 @@ from cluster.cli.status import status
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (demo, add, fit, label, next_frames, status, rollback, prelabel, import_labels, export, simulate, serve)
+VERBS = (demo, add, fit, label, next_frames, status, rollback, prelabel, import_labels, export, simulate, plan, serve)
 
 app = typer.Typer(
     name="micromodels",
