@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
     ingresses: int = Field(default=1, gt=0, description="Ingress replicas")
-    cpus_per_ingress: float = Field(default=0.1, ge=0, description="CPUs reserved for one ingress; it only waits and copies")
+    cpus_per_ingress: float = Field(
+        default=0.1, ge=0, description="CPUs reserved for one ingress; it waits, copies, decodes a few"
+    )
     ongoing_per_ingress: int = Field(default=64, gt=0, description="Requests one ingress handles at once")
     queued_per_ingress: int = Field(default=256, gt=0, description="Requests one ingress lets wait for a host; more get 503")

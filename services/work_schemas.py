@@ -111,7 +111,7 @@ class AnswerIn(BaseModel):
     who: Line
     when: str = Field(description="ISO 8601 in UTC, by the client's clock", examples=["2026-01-02T03:04:05+00:00"])
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="Measured, for the whole frame")
-    annotations: list[AnnotationIn] = Field(max_length=10_000)
+    annotations: list[AnnotationIn] = Field(max_length=2000)
 
 
 class AnswersIn(BaseModel):

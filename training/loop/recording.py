@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from training.data.annotations import Annotation, FrameLabels
 from training.errors import BadAnnotation, BadInput, UnknownFrame, UnknownModel
@@ -60,8 +61,12 @@ class _Shelf:
         self._store = store
         self._about = Vocabulary(store.shard(shard_id), store.ontology(ontology))
         self._where = f"{shard_id} {ontology}"
-        self._fitted = {frame.frame_index for frame in store.labels_to_fit(shard_id, ontology)}
         self._audits = store.audit_frames(shard_id, ontology)
+
+    @cached_property
+    def _fitted(self) -> set[int]:
+        labels = self._store.labels_to_fit(self._about.shard.shard_id, self._about.ontology.name)
+        return {frame.frame_index for frame in labels}
 
     def work(self, answer: FrameAnswer) -> Work:
         self._check(answer)

@@ -82,13 +82,15 @@ def things(ontology: Ontology, frame: FrameLabels) -> tuple[list[Thing], list[An
     task = task_for(ontology)
     counted: list[Thing] = []
     others: list[Annotation] = []
-    for place, one in enumerate(frame.annotations):
-        counts = [task.num_objects(replace(frame, annotations=frame.annotations[:stop])) for stop in (place, place + 1)]
-        same = [place for place, thing in enumerate(counted) if thing[0].class_name == one.class_name]
+    last: dict[str, int] = {}  # of each class, its place in counted
+    for one in frame.annotations:
+        before = counted[last[one.class_name]][:1] if one.class_name in last else ()
+        counts = [task.num_objects(replace(frame, annotations=some)) for some in (before, (*before, one))]
         if counts[0] < counts[1]:
+            last[one.class_name] = len(counted)
             counted.append((one,))
-        elif same and not one.ambiguous:
-            counted[same[-1]] += (one,)
+        elif before and not one.ambiguous:
+            counted[last[one.class_name]] += (one,)
         else:
             others.append(one)
     return counted, others
