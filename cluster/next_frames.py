@@ -1,7 +1,7 @@
 """Which frames people should look at next, over the whole fleet under one budget; left in the store for whoever shows them."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -10,7 +10,8 @@ from cluster.progress import Progress
 from cluster.sampling import Review, choose_first_frames, choose_review_frames
 from training.data.ontology import Ontology
 from training.data.shards import Shard
-from training.loop.suggestion import Suggestion, affordable, to_audit, to_label_first
+from training.loop.suggestion import Suggestion, affordable, recharged, to_audit, to_label_first
+from training.loop.timings import Timings, charged_seconds, where_from
 from training.models.actions import BOX_SECONDS, Seconds
 from training.models.backbones import Backbone
 from training.models.tasks import TASKS, task_for
@@ -45,6 +46,7 @@ def next_frames(
     budget_s: float | None,
     backbone: Backbone,
     num_workers: int,
+    timings: Timings | None = None,
 ) -> dict[str, Any]:
     """The frames most worth a person's time, best first, as `next --json` writes them. Needs a running Ray.
 
@@ -53,11 +55,13 @@ def next_frames(
     Args:
         labels: frames of a shard that nobody labelled yet.
         frames, budget_s: at most so many frames, and seconds of work; None for no limit.
+        timings: in the place of what the ledger measured and of the table.
     Raises:
         UnknownShard, UnknownOntology: named and not in the store.
     """
     plan = _plan(store, shard_ids, ontology)
-    found, failures = _first(plan, labels, backbone, num_workers)
+    seconds = charged_seconds(store, shard_ids, ontology, timings)
+    found, failures = _first(plan, labels, seconds, backbone, num_workers)
     with Progress("choose frames to review: shards", len(plan.reviews)) as progress:
         answers = choose_review_frames(
             store.url,
@@ -68,7 +72,7 @@ def next_frames(
             progress=progress,
         )
     for review, audit, answer in zip(plan.reviews, plan.audits, answers, strict=True):
-        found += _round(store, review, audit, answer.suggestions)
+        found += _round(store, review, audit, answer.suggestions, seconds[review.ontology])
         if answer.error is not None:
             failures.append({"shard_id": review.shard_id, "error": answer.error})
     chosen = affordable(found, frames=frames, budget_s=budget_s)
@@ -79,6 +83,7 @@ def next_frames(
         "waiting": plan.waiting,
         "failures": failures,
         "seconds": sum(one.costs_s for one in chosen),
+        "seconds_by_action": {name: where_from(one, store.ontology(name), timings) for name, one in seconds.items()},
     }
 
 
@@ -118,14 +123,14 @@ def _audit(store: Store, shard_id: str, ontology: str, generation: int, untouche
     return min(untouched, key=lambda index: random.Random(f"{shard_id} {ontology} {audits} {index}").random())
 
 
-def _round(store: Store, review: Review, audit: int | None, chosen: Sequence[Suggestion]) -> list[Suggestion]:
+def _round(store: Store, review: Review, audit: int | None, chosen: Sequence[Suggestion], seconds: Seconds) -> list[Suggestion]:
     """What a person does with one generation: the audit frame, and the reviews."""
-    reviews = [replace(one, generation=review.generation) for one in chosen]
+    task = task_for(store.ontology(review.ontology))
+    reviews = [replace(recharged(one, task.seconds, seconds), generation=review.generation) for one in chosen]
     if audit is None or not reviews:
         return reviews
-    task = task_for(store.ontology(review.ontology))
     usual = fmean(task.num_objects(frame) for frame in store.labels_to_fit(review.shard_id, review.ontology))
-    return [to_audit(max(reviews, key=lambda one: one.worth), audit, usual, task.seconds), *reviews]
+    return [to_audit(max(reviews, key=lambda one: one.worth), audit, usual, seconds), *reviews]
 
 
 def _queued(one: Suggestion) -> QueuedFrame:
@@ -138,7 +143,9 @@ def _touched(store: Store, shard_id: str, ontology: str) -> Iterator[int]:
     yield from (action.frame_index for action in store.ledger.read(shard_id, ontology))
 
 
-def _first(plan: _Plan, labels: int, backbone: Backbone, num_workers: int) -> tuple[list[Suggestion], list[dict[str, str]]]:
+def _first(
+    plan: _Plan, labels: int, seconds: Mapping[str, Seconds], backbone: Backbone, num_workers: int
+) -> tuple[list[Suggestion], list[dict[str, str]]]:
     shards = [(shard, range(shard.num_frames)) for shard, _ in plan.first]
     with Progress("choose first frames: shards", len(shards)) as progress:
         answers = choose_first_frames(shards, labels, backbone=backbone, num_workers=num_workers, progress=progress)
@@ -147,12 +154,9 @@ def _first(plan: _Plan, labels: int, backbone: Backbone, num_workers: int) -> tu
     for (shard, ontology), answer in zip(plan.first, answers, strict=True):
         if answer.error is None:
             name = None if ontology is None else ontology.name
-            found += to_label_first(shard, name, answer.frame_indices, _seconds(ontology))
+            # boxes, where nobody said yet what will be labelled
+            charged = BOX_SECONDS if ontology is None else seconds.get(ontology.name) or task_for(ontology).seconds
+            found += to_label_first(shard, name, answer.frame_indices, charged)
         else:
             failures.append({"shard_id": shard.shard_id, "error": answer.error})
     return found, failures
-
-
-def _seconds(ontology: Ontology | None) -> Seconds:
-    """Boxes, where nobody said yet what will be labelled."""
-    return BOX_SECONDS if ontology is None else task_for(ontology).seconds

@@ -3,11 +3,12 @@
 It drives the same functions as `fit`, `label` and `next`, on Ray, so that it measures what users run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from cluster.prelabel_neighbour import PrelabelRun, judge_prelabels, plan_neighbour
 from cluster.progress import Progress
 from cluster.reviewing import review_round
 from cluster.rounds import Key, Round, fit_and_label
@@ -18,11 +19,13 @@ from training.data.sources import probe
 from training.errors import BadInput, MicroModelError
 from training.learning.recipes import Recipe
 from training.loop.annotator import draw_labels
+from training.loop.detectors import Detector
 from training.loop.efficiency import Spent
 from training.loop.equal_quality import equal_quality
 from training.loop.feasibility import feasibility
 from training.loop.hybrid import can_combine, hybrid
 from training.loop.simulation import Truth, baselines, judge, medians, regret
+from training.loop.timings import Timings, where_from
 from training.models.backbones import Backbone
 from training.models.tasks import TASKS
 from training.store.store import Store
@@ -39,6 +42,7 @@ class _Course:
     truth: Truth
     generations: list[dict[str, Any]] = field(default_factory=list)
     baselines: list[dict[str, dict[str, Any]]] = field(default_factory=list)
+    prelabel: dict[str, Any] | None = None
 
 
 def simulate(
@@ -53,6 +57,8 @@ def simulate(
     backbone: Backbone,
     seed: int,
     num_workers: int,
+    timings: Timings | None = None,
+    detector: Detector | None = None,
 ) -> dict[str, Any]:
     """Run the loop over every (shard, task) the labels allow; the JSON of DESIGN's `simulate`.
 
@@ -61,10 +67,17 @@ def simulate(
     Args:
         labels: frames that are labelled first.
         corrections: frames that are reviewed after each generation but the last, beside one audit frame.
+        timings: seconds in the place of the table's.
+        detector: a pre-trained one, 'auto' for the usual of each task, as one more neighbour.
+    Raises:
+        BadBackbone: the weights of backbone or detector cannot be used.
     """
-    truths, failures = _enter(store, sources, task)
+    truths, failures = _enter(store, sources, task, timings)
+    prelabels = PrelabelRun()
+    if detector is not None:
+        prelabels = plan_neighbour(store, truths, model=detector.name, weights=detector.weights)
     courses, unreadable = _label_first(store, truths, labels, backbone, num_workers)
-    failures += unreadable
+    failures += unreadable + _prelabel(store, courses, prelabels, num_workers)
     going = set(courses)
     for generation in range(1, generations + 1):
         if generation > 1:
@@ -84,6 +97,7 @@ def simulate(
         "failures": failures,
         "medians": medians(entries),
         "feasibility": feasibility(entries),
+        "seconds": {one.ontology.name: where_from(one.seconds, one.ontology, timings) for one in truths},
         "versions": {name: version(name) for name in ("micromodels", "ray", "torch", "torchvision")},
         "seed": seed,
         "labels": labels,
@@ -93,19 +107,21 @@ def simulate(
     }
 
 
-def _enter(store: Store, sources: Sequence[SourceWithLabels], task: str | None) -> tuple[list[Truth], list[dict[str, str]]]:
+def _enter(
+    store: Store, sources: Sequence[SourceWithLabels], task: str | None, timings: Timings | None
+) -> tuple[list[Truth], list[dict[str, str]]]:
     """Add every source to the store without its labels, which are returned, with one failure row for each bad source."""
     truths: list[Truth] = []
     failures: list[dict[str, str]] = []
     for source in sources:
         try:
-            truths += _enter_one(store, source, task)
+            truths += _enter_one(store, source, task, timings)
         except MicroModelError as error:
             failures.append({"shard_id": source.shard_id, "error": f"{type(error).__name__}: {error}"})
     return truths, failures
 
 
-def _enter_one(store: Store, source: SourceWithLabels, task: str | None) -> list[Truth]:
+def _enter_one(store: Store, source: SourceWithLabels, task: str | None, timings: Timings | None) -> list[Truth]:
     if source.labels is None:
         raise BadInput(f"{source.path}: no {source.shard_id}.coco.json beside it, needed the ground truth")
     shard = probe(source.path, shard_id=source.shard_id, tile=TILE, stride=TILE)
@@ -116,7 +132,7 @@ def _enter_one(store: Store, source: SourceWithLabels, task: str | None) -> list
     store.add_shard(shard)
     for ontology, _ in wanted:
         store.add_ontology(ontology)
-    return [Truth(shard=shard, ontology=ontology, labels=labels) for ontology, labels in wanted]
+    return [Truth(shard=shard, ontology=ontology, labels=labels, timings=timings) for ontology, labels in wanted]
 
 
 def _label_first(
@@ -135,6 +151,21 @@ def _label_first(
         else:
             failures.append({"shard_id": truth.shard.shard_id, "error": answer.error})
     return courses, failures
+
+
+def _prelabel(store: Store, courses: Mapping[Key, _Course], run: PrelabelRun, num_workers: int) -> list[dict[str, str]]:
+    """Give every course what a pre-trained detector says of it, or why there is none; failures."""
+    for key, about in run.about.items():
+        if key in courses:
+            courses[key].prelabel = about
+    if not run.jobs:
+        return []
+    judged, failures = judge_prelabels(
+        store, {key: course.truth for key, course in courses.items()}, run, num_workers=num_workers
+    )
+    for key, numbers in judged.items():
+        courses[key].prelabel = {**run.about[key], **numbers}
+    return failures
 
 
 def _judge(store: Store, course: _Course, done: Round) -> None:
@@ -164,6 +195,7 @@ def _judge(store: Store, course: _Course, done: Round) -> None:
 
 def _entry(course: _Course) -> dict[str, Any]:
     truth = course.truth
+    prelabel = {} if course.prelabel is None else {"prelabel": course.prelabel}
     return {
         "shard_id": truth.shard.shard_id,
         "task": truth.ontology.task,
@@ -171,7 +203,7 @@ def _entry(course: _Course) -> dict[str, Any]:
         "objects": truth.num_objects,
         "drawing_seconds": truth.num_objects * truth.seconds.draw,
         "generations": course.generations,
-        "baselines": course.baselines[-1],
+        "baselines": course.baselines[-1] | prelabel,
         "baselines_by_generation": course.baselines,
         "regret": regret(course.generations[-1], course.baselines[-1]),
         "equal_quality": equal_quality(truth, course.generations[-1], course.baselines[-1]),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli.output import BackboneOption, JsonOption, StoreOption, WeightsOption, WorkersOption, finish
+from cluster.cli.output import BackboneOption, JsonOption, StoreOption, TimingsOption, WeightsOption, WorkersOption, finish
 
 __all__ = ["next"]
 
@@ -19,6 +19,7 @@ def next(  # noqa: A001  # a verb is called as its function is
     backbone: BackboneOption = "mobilenet_v2",
     weights: WeightsOption = "auto",
     workers: WorkersOption = None,
+    timings: TimingsOption = None,
     json: JsonOption = None,
 ) -> int:
     """Say which frames of the whole store a person should label or review next, the most worth first, and queue them.
@@ -28,10 +29,12 @@ def next(  # noqa: A001  # a verb is called as its function is
     from cluster.next_frames import next_frames
     from cluster.resources import cluster_workers
     from cluster.session import ray_session
+    from training.loop.timings import read_timings
     from training.models.backbones import Backbone, resolve_weights
     from training.store.store import Store
 
     opened, start = Store.open(store), Backbone(name=backbone, weights=weights)
+    own = None if timings is None else read_timings(timings)
     resolve_weights(start)  # bad weights are told before anything else is done
     with ray_session(num_cpus=workers):
         result = next_frames(
@@ -43,6 +46,7 @@ def next(  # noqa: A001  # a verb is called as its function is
             budget_s=budget,
             backbone=start,
             num_workers=workers or cluster_workers(),
+            timings=own,
         )
     for one in result["waiting"]:
         typer.echo(f"{one['shard_id']} {one['ontology']}: nothing to review before `{one['needs']}`", err=True)

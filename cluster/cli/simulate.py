@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, WeightsOption, WorkersOption, failure, finish
+from cluster.cli.output import (
+    BackboneOption,
+    JsonOption,
+    RecipeOption,
+    TimingsOption,
+    WeightsOption,
+    WorkersOption,
+    failure,
+    finish,
+)
 from training.errors import BadInput
 
 __all__ = ["simulate"]
@@ -26,6 +35,12 @@ def simulate(
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 0,
     workers: WorkersOption = None,
+    prelabel_weights: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL|hub", help="Also judge a detector trained on COCO; hub: torchvision's weights."),
+    ] = None,
+    prelabel_model: Annotated[str, typer.Option(help="A torchvision R-CNN; auto takes the usual one of the task.")] = "auto",
+    timings: TimingsOption = None,
     store: Annotated[str | None, typer.Option(metavar="URL", help="Keep everything here; a temporary store by default.")] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write a report with pictures, one HTML file.")] = None,
     json: JsonOption = None,
@@ -41,6 +56,8 @@ def simulate(
     from cluster.simulate import simulate as run
     from training.data.folder import labelled_folder, left_over
     from training.learning.recipes import recipe as recipe_named
+    from training.loop.detectors import Detector
+    from training.loop.timings import read_timings
     from training.models.backbones import Backbone, resolve_weights
     from training.models.tasks import TASKS
     from training.store.store import Store
@@ -50,6 +67,10 @@ def simulate(
     sources = {source.shard_id: source for source in labelled_folder(directory)}
     wanted = list(sources) if only is None else only.split(",")
     chosen, start = recipe_named(recipe), Backbone(name=backbone, weights=weights)
+    own = None if timings is None else read_timings(timings)
+    detector = None
+    if prelabel_weights is not None:
+        detector = Detector(name=prelabel_model, weights="auto" if prelabel_weights == "hub" else prelabel_weights)
     resolve_weights(start)  # bad weights are told before anything else is done
     with _store(store) as url, ray_session(num_cpus=workers):
         opened = Store.create(url)
@@ -64,6 +85,8 @@ def simulate(
             backbone=start,
             seed=seed,
             num_workers=workers or cluster_workers(),
+            timings=own,
+            detector=detector,
         )
         if report is not None:
             write_report(report, result, pictures_of(opened, result, Path(directory)), title=f"What {labels} labels are worth")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
@@ -59,3 +61,42 @@ def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_
 
     again, _ = simulated(tmp_path, "again")
     assert numbers(again["shards"][0]) == numbers(entry), "the same seed gave another result"
+
+
+MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_a_pre_trained_detector_is_judged_as_a_neighbour_where_it_knows_the_classes(tmp_path: Path, draw: Draw) -> None:
+    """A detector that calls every proposal a car: it does not know squares, and is no use on cars."""
+    torch.manual_seed(0)
+    network: Any = torchvision.models.get_model(MODEL, weights=None, weights_backbone=None)
+    with torch.no_grad():
+        network.roi_heads.box_predictor.cls_score.weight.zero_()
+        network.roi_heads.box_predictor.cls_score.bias.zero_()[3] = 9.0
+    torch.save(network.state_dict(), tmp_path / "detector.pth")
+    for name in ("walk", "drive"):
+        draw(tmp_path / "data", name, labelled=tuple(range(16)))
+    cars = tmp_path / "data" / "drive.coco.json"
+    cars.write_text(cars.read_text().replace("square", "car"))
+    (tmp_path / "own.json").write_text('{"detection": {"draw": 4.0}}')
+    words = ["--labels", "2", "--recipe", "smoke", "--weights", "none", "--workers", "2", "--json", str(tmp_path / "out.json")]
+    words += ["--prelabel-weights", str(tmp_path / "detector.pth"), "--prelabel-model", MODEL]
+    words += ["--timings", str(tmp_path / "own.json"), "--report", str(tmp_path / "page.html")]
+    result = run.invoke(app, ["simulate", str(tmp_path / "data"), *words])
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out.json").read_text())
+    entries = {entry["shard_id"]: entry for entry in document["shards"]}
+
+    known = entries["drive"]["baselines"]["prelabel"]
+    assert (known["frames_touched"], known["frames_scored"], known["human_seconds"]) == (0, 16, 0.0)
+    assert (known["check"]["frames"], known["check"]["verdict"]) == (2, "not usable")
+    assert known["precision"] < 0.5
+    assert "knows none of square" in entries["walk"]["baselines"]["prelabel"]["why_not"]
+
+    assert entries["walk"]["generations"][0]["human_seconds"] == 2 * 4.0
+    assert entries["walk"]["drawing_seconds"] == 16 * 4.0
+    assert document["seconds"]["detection.square"]["draw"] == {"seconds": 4.0, "from": "timings"}
+    page = (tmp_path / "page.html").read_text()
+    assert "by a few labels: not usable" in page
+    assert "Will it work, and what will it cost?" in page

@@ -61,7 +61,7 @@ def _shard(entry: Mapping[str, Any]) -> dict[str, Any]:
         "frames": entry["frames"],
         "frames_touched": last["frames_touched"],
         "generations": course,
-        **_qualities(measure, {name: one for name, one in entry["baselines"].items() if name == "prelabel"}),
+        **_prelabel(measure, entry["baselines"].get("prelabel")),
         "by": by,
         "quality": answer[measure],
         "works": answer[measure] >= GOOD_ENOUGH,
@@ -74,6 +74,17 @@ def _shard(entry: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"warnings": list(_shard_warnings(found, last["e_count_ceiling"]))}
 
 
+def _prelabel(measure: str, neighbour: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Its quality where it has one, and what is to be said of a pre-trained detector here; nothing where none was asked."""
+    if neighbour is None:
+        return {}
+    check, unknown = neighbour.get("check"), neighbour.get("unknown")
+    why_not = (neighbour["why_not"] or "").partition(";")[0]  # what it knows instead is long
+    verdict = why_not or ("not checked" if check is None else check["verdict"])
+    missing = f"; it cannot know {', '.join(unknown)}" if unknown else ""
+    return _qualities(measure, {"prelabel": neighbour}) | {"prelabel_verdict": verdict + missing}
+
+
 def _qualities(measure: str, neighbours: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return {name: one[measure] for name, one in neighbours.items() if measure in one}
 
@@ -82,6 +93,8 @@ def _shard_warnings(shard: Mapping[str, Any], ceiling: float) -> Iterator[str]:
     if ceiling < SHORT:
         touched, frames = shard["frames_touched"], shard["frames"]
         yield f"short: people touched {touched} of {frames} frames, so at most {ceiling:.0%} of the objects could be spared"
+    if "prelabel_verdict" in shard:
+        yield f"a pre-trained detector, by a few labels: {shard['prelabel_verdict']}"
     if not shard["works"]:
         yield f"does not work yet: quality {shard['quality']:.2f}, needed {GOOD_ENOUGH:g}"
     elif shard["interpolation_seconds"] is not None and shard["interpolation_seconds"] <= shard["human_seconds"]:
@@ -137,5 +150,5 @@ def _warnings(shards: Sequence[Mapping[str, Any]], low: float, high: float, conf
             f"{len(shards)} shards say little about others: their median quality lies between {low:.2f} and {high:.2f} "
             f"with {confidence:.0%} confidence"
         )
-    if any("short" in warning for shard in shards for warning in shard["warnings"]):
+    if any(warning.startswith("short:") for shard in shards for warning in shard["warnings"]):
         yield "Short shards cost nearly as much as drawing them: the share of work that is spared grows with their length."

@@ -7,7 +7,7 @@ from training.data.human_actions import RoundKind
 from training.data.shards import Shard
 from training.models.actions import Seconds
 
-__all__ = ["Suggestion", "affordable", "to_audit", "to_label_first"]
+__all__ = ["Suggestion", "affordable", "recharged", "to_audit", "to_label_first"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +71,9 @@ def affordable(
             chosen.append(one)
             left_s -= one.costs_s
     return chosen
+
+
+def recharged(review: Suggestion, table: Seconds, seconds: Seconds) -> Suggestion:
+    """A review that was chosen by the table, a look and some objects drawn, at other seconds."""
+    objects = (review.costs_s - table.look) / table.draw
+    return replace(review, saves_s=review.saves_s * seconds.draw / table.draw, costs_s=seconds.look + objects * seconds.draw)

@@ -83,10 +83,21 @@ def test_what_does_not_work_is_named_and_marked() -> None:
 
 def test_prelabels_are_a_neighbour_that_touched_nothing() -> None:
     one = shard("pond", 0.95)
-    one["baselines"] = {**one["baselines"], "prelabel": {"tight_recall": 0.7}}
+    check = {"verdict": "too few labels to tell"}
+    found = {"tight_recall": 0.7, "why_not": None, "unknown": ["buoy"], "check": check}
+    one["baselines"] = {**one["baselines"], "prelabel": found}
     (answer,) = answers_simulated(feasibility([one]))
     table = answer.tables[0][1]
     assert (table.head[-1], table.rows[0][-1]) == ("prelabel, untouched", "0.70")
+    assert any("too few labels to tell; it cannot know buoy" in warning for warning in answer.warnings)
+
+
+def test_where_no_detector_knows_the_classes_that_is_said_and_there_is_no_column() -> None:
+    one = shard("pond", 0.95)
+    one["baselines"] = {**one["baselines"], "prelabel": {"why_not": "UnknownClass: the detector knows none of buoy"}}
+    (answer,) = answers_simulated(feasibility([one]))
+    assert any("knows none of buoy" in warning for warning in answer.warnings)
+    assert answer.tables[0][1].rows[0] == ["pond", "1", "0.95", "0.40"]
 
 
 def test_held_out_labels_make_a_page_with_intervals_and_nothing_breaks_out_of_it(tmp_path: Path) -> None:

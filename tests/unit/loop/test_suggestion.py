@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from training.loop.suggestion import Suggestion, affordable, to_audit
-from training.models.actions import BOX_SECONDS
+from training.loop.suggestion import Suggestion, affordable, recharged, to_audit
+from training.models.actions import BOX_SECONDS, Seconds
 
 
 def frame(name: str, saves_s: float, costs_s: float) -> Suggestion:
@@ -28,3 +28,12 @@ def test_an_audit_frame_is_worth_as_much_as_the_best_review_and_shows_nothing() 
     assert (audit.kind, audit.generation, audit.frame_index, audit.shard_id) == ("audit", None, 7, "b")
     assert audit.costs_s == BOX_SECONDS.look + 2 * BOX_SECONDS.draw
     assert abs(audit.worth - FRAMES[1].worth) < 1e-9
+
+
+def test_a_review_at_other_seconds_is_the_same_look_and_objects() -> None:
+    """A look and half an object by the table; it spares the drawing of two."""
+    table, own = Seconds(draw=8.0, adjust=8.0, delete=2.0, look=2.0), Seconds(draw=4.0, adjust=4.0, delete=2.0, look=1.0)
+    review = Suggestion(shard_id="s", ontology="cars", frame_index=3, saves_s=16.0, costs_s=6.0, why="unsure")
+    changed = recharged(review, table, own)
+    assert (changed.saves_s, changed.costs_s) == (8.0, 1.0 + 0.5 * 4.0)
+    assert recharged(review, table, table) == review
