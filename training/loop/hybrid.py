@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 SHORTEST = 8  # boxes of a track that no person has confirmed, below which it stays as the model says
 AROUND = 7  # frames whose median says where a box should be
 OUTLYING = 5.0  # robust standard deviations from there
-OUTLYING_AT_LEAST = 0.3  # and object sizes
+OUTLYING_AT_LEAST = 0.5  # and object sizes, which is where a box finds nothing: an IoU of a third
 RARE = 0.1  # of a track's boxes at most are outliers; if more are that far off, that is how the object moves
 HALF_SURE = 10  # frames from the next seen box at which the score of a bridged one is half of that box's
 
