@@ -65,7 +65,8 @@ def measured_startup(store_url: str, costs: Costs, *, recipe: Recipe, backbone: 
     began = time.monotonic()
     with ray_session():
         fit_fleet(store_url, [_no_job()], recipe=recipe, backbone=backbone, seed=0, num_workers=1)
-        fitted = time.monotonic()
+    fitted = time.monotonic()
+    with ray_session():
         label_fleet(store_url, [_no_clip()], num_workers=1, labeller=LabelsNothing)
     over = time.monotonic()
     return costs.instead("measured now: a fleet of nothing", fit_startup_s=fitted - began, label_startup_s=over - fitted)
