@@ -1,13 +1,14 @@
 """The frames that still wait for a person, with what is proposed there."""
 
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 
 from training.data.annotations import FrameLabels
 from training.loop.review import own
 from training.store.queue import Queued, QueuedFrame
 from training.store.store import Store
 
-__all__ = ["pending", "proposed"]
+__all__ = ["pending", "proposals", "proposed"]
 
 
 def pending(store: Store, queued: Queued, *, shard_id: str | None = None, ontology: str | None = None) -> Iterator[QueuedFrame]:
@@ -32,6 +33,15 @@ def proposed(
     """
     shard, found = store.shard(shard_id), store.predictions.of(shard_id, ontology, generation, frame_indices)
     return {index: own(shard, frame) for index, frame in found.items()}
+
+
+def proposals(store: Store, frames: Iterable[QueuedFrame]) -> dict[QueuedFrame, FrameLabels]:
+    """What is proposed on those of the frames that are to be reviewed."""
+    wanted: dict[tuple[str, str, int], dict[int, QueuedFrame]] = defaultdict(dict)
+    for one in frames:
+        if one.ontology is not None and one.generation is not None:
+            wanted[one.shard_id, one.ontology, one.generation][one.frame_index] = one
+    return {some[index]: said for key, some in wanted.items() for index, said in proposed(store, *key, some.keys()).items()}
 
 
 def _labelled(store: Store, shard_id: str, ontology: str | None) -> set[int]:
