@@ -35,7 +35,7 @@ class Bank:
         self.device = torch.device(device)
         self._pixels_per_pass = pixels_per_pass
         for model in self.models:
-            model.network.to(self.device, memory_format=torch.channels_last).eval()
+            model.network.to(self.device).to(memory_format=torch.channels_last).eval()
 
     @torch.inference_mode()
     def predict(self, frames: Sequence[Frame], model_of_frame: Sequence[int]) -> list[FrameLabels]:
