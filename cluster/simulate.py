@@ -71,8 +71,11 @@ def simulate(
         detector: a pre-trained one, 'auto' for the usual of each task, as one more neighbour.
     Raises:
         BadBackbone: the weights of backbone or detector cannot be used.
+        BadInput: several generations in a store that has some of these shards and tasks.
     """
     truths, failures = _enter(store, sources, task, timings)
+    if generations > 1:
+        _check_new(store, truths)
     prelabels = PrelabelRun()
     if detector is not None:
         prelabels = plan_neighbour(store, truths, model=detector.name, weights=detector.weights)
@@ -119,6 +122,12 @@ def _enter(
         except MicroModelError as error:
             failures.append({"shard_id": source.shard_id, "error": f"{type(error).__name__}: {error}"})
     return truths, failures
+
+
+def _check_new(store: Store, truths: Sequence[Truth]) -> None:
+    known = [truth.shard.shard_id for truth in truths if store.registry.generations(*truth.key)]
+    if known:
+        raise BadInput(f"{store.url}: has generations of {', '.join(known)} already, needed a new store for several generations")
 
 
 def _enter_one(store: Store, source: SourceWithLabels, task: str | None, timings: Timings | None) -> list[Truth]:

@@ -65,6 +65,11 @@ def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_
 
 MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
+    used = ["--generations", "2", "--store", str(tmp_path / "store"), "--weights", "none", "--workers", "2"]
+    refused = run.invoke(app, ["simulate", str(tmp_path / "data"), *used])
+    assert refused.exit_code == 2
+    assert "has generations of walk already, needed a new store" in refused.output
+
 
 @pytest.mark.usefixtures("two_cpus")
 def test_a_pre_trained_detector_is_judged_as_a_neighbour_where_it_knows_the_classes(tmp_path: Path, draw: Draw) -> None:
