@@ -62,13 +62,13 @@ def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_
     again, _ = simulated(tmp_path, "again")
     assert numbers(again["shards"][0]) == numbers(entry), "the same seed gave another result"
 
-
-MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
-
     used = ["--generations", "2", "--store", str(tmp_path / "store"), "--weights", "none", "--workers", "2"]
     refused = run.invoke(app, ["simulate", str(tmp_path / "data"), *used])
     assert refused.exit_code == 2
     assert "has generations of walk already, needed a new store" in refused.output
+
+
+MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
 @pytest.mark.usefixtures("two_cpus")
