@@ -1,12 +1,16 @@
-"""What a step of fitting learns from: feature maps of augmented views, and what the head should say about them."""
+"""What a step of fitting learns from: feature maps of augmented views, and what the heads should say about them.
 
-from collections.abc import Callable
+M fits, N pictures of each in a batch.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from training.models.network import DenseNetwork
+from training.learning.stack import Stack
+from training.learning.views import Views
 
 __all__ = ["Batches"]
 
@@ -16,39 +20,35 @@ Targets = dict[str, Tensor]
 class Batches:
     """Feature maps of new views at every draw, or of a fixed set of views whose maps are computed once and kept.
 
-    Kept maps need a trunk that does not change. They take `cached_views` times the bytes of one view's maps: 0.6 MB
+    Kept maps need trunks that do not change. They take `cached_views` times the bytes of one view's maps: 0.6 MB
     for 60,000 input pixels of a MobileNetV2.
     """
 
-    def __init__(
-        self,
-        network: DenseNetwork,
-        draw: Callable[[], tuple[Tensor, Targets]],
-        *,
-        cached_views: int,
-        batch_size: int,
-        random: np.random.Generator,
-    ) -> None:
-        """draw: gives `batch_size` new views, (N, 3, H, W) in 0..1, and their targets, (N, …) each."""
-        self._network, self._draw, self._batch_size, self._random = network, draw, batch_size, random
+    def __init__(self, stack: Stack, views: Sequence[Views], *, cached_views: int, batch_size: int) -> None:
+        self._stack, self._views, self._batch_size = stack, views, batch_size
         self._kept = self._keep(cached_views) if cached_views else None
 
     def next(self) -> tuple[list[Tensor], Targets]:
-        """One batch: a map per tapped stride of the trunk, and the targets, on the device of the network."""
+        """One batch: a map per tapped stride of the trunks, and the targets, (M, N, …) each, on the device of the stack."""
         if self._kept is None:
             return self._new()
         maps, targets = self._kept
-        size = min(self._batch_size, len(maps[0]))
-        chosen = torch.from_numpy(self._random.choice(len(maps[0]), size, replace=False)).to(maps[0].device)
-        return [x[chosen] for x in maps], {name: target[chosen] for name, target in targets.items()}
+        count = maps[0].shape[1]
+        size = min(self._batch_size, count)
+        chosen = np.stack([views.random.choice(count, size, replace=False) for views in self._views])
+        chosen_MN = torch.from_numpy(chosen).to(self._stack.device)
+        fit_M1 = torch.arange(len(self._views), device=self._stack.device)[:, None]
+        return [x[fit_M1, chosen_MN] for x in maps], {name: x[fit_M1, chosen_MN] for name, x in targets.items()}
 
     def _new(self) -> tuple[list[Tensor], Targets]:
-        x_NCHW, targets = self._draw()
-        device = self._network.mean.device
-        return self._network.features(x_NCHW.to(device)), {name: target.to(device) for name, target in targets.items()}
+        drawn = [views.draw() for views in self._views]
+        device = self._stack.device
+        x_MNCHW = torch.stack([x_NCHW for x_NCHW, _ in drawn]).to(device)
+        targets = {name: torch.stack([targets[name] for _, targets in drawn]).to(device) for name in drawn[0][1]}
+        return self._stack.features(x_MNCHW), targets
 
     @torch.no_grad()
     def _keep(self, count: int) -> tuple[list[Tensor], Targets]:
         batches = [self._new() for _ in range(-(-count // self._batch_size))]
-        maps = [torch.cat(same_stride)[:count] for same_stride in zip(*(maps for maps, _ in batches))]
-        return maps, {name: torch.cat([targets[name] for _, targets in batches])[:count] for name in batches[0][1]}
+        maps = [torch.cat(same_stride, dim=1)[:, :count] for same_stride in zip(*(maps for maps, _ in batches))]
+        return maps, {name: torch.cat([t[name] for _, t in batches], dim=1)[:, :count] for name in batches[0][1]}

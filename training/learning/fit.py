@@ -5,20 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from training.errors import FitDiverged, MicroModelError
 from training.learning.descend import Report, descend
-from training.learning.labelled import LabelledFrames, Start
+from training.learning.groups import GROUP_BYTES, fits_at_once, groups
+from training.learning.labelled import LabelledFrames
+from training.learning.prepare import Fit, prepare
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
 from training.learning.solve import solved_network
-from training.learning.views import Views
-from training.models.backbones import Backbone, starting_trunk
-from training.models.grid import GridNetwork
+from training.models.backbones import Backbone
 from training.models.micro_model import MicroModel
-from training.models.network import DenseConfig, DenseNetwork
 from training.models.networks import Network
 from training.models.tasks import DenseTask, GridTask, task_for
 
@@ -44,50 +42,46 @@ def fit_bank(
     backbone: Backbone,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    at_once: int | None = None,
+    group_bytes: int = GROUP_BYTES,
     report: Report = lambda shard_id, step, metrics: None,
 ) -> BankFit:
     """Fit one micro-model per shard; the same seed gives the same weights on the same machine.
 
+    Every micro-model is what it would be if it were fitted alone, up to floating-point noise.
+
     Args:
+        at_once: how many of one shape are fitted together at most; None for what the device is faster with.
+        group_bytes: about what those may take of the device's memory.
         report: called every `recipe.report_every` steps with the shard, the step and {"loss": …}; once, as step 1, where the
             head is solved in closed form.
     Raises:
         BadBackbone: the weights cannot be used; nothing is fitted. What goes wrong with one shard lands in `failures`.
     """
-    models: dict[str, MicroModel] = {}
-    failures: dict[str, MicroModelError] = {}
-    started_from: dict[str, str] = {}
-    for labelled in bundle:
-        try:
-            models[labelled.shard_id], start = _fit_one(labelled, recipe, backbone, seed, torch.device(device), report)
-            if start is not None:
-                started_from[labelled.shard_id] = start.ref
-        except FitDiverged as error:
-            failures[labelled.shard_id] = error
-    return BankFit(models=models, failures=failures, started_from=started_from)
+    device = torch.device(device)
+    bank = BankFit(models={}, failures={}, started_from={})
+    tasks = [(labelled, task_for(labelled.ontology)) for labelled in bundle]
+    for labelled, task in tasks:
+        if isinstance(task, GridTask):
+            _solve(bank, labelled, task, recipe, backbone, seed, device, report)
+    fits = (_prepared(one, task, recipe, backbone, seed, device) for one, task in tasks if not isinstance(task, GridTask))
+    for group in groups(fits, at_once=at_once or fits_at_once(device), max_bytes=group_bytes):
+        _descend(bank, group, report)
+    return bank
 
 
-def _fit_one(
-    labelled: LabelledFrames, recipe: Recipe, backbone: Backbone, seed: int, device: torch.device, report: Report
-) -> tuple[MicroModel, Start | None]:
-    """The micro-model, and what it went on from."""
+def _solve(
+    bank: BankFit,
+    labelled: LabelledFrames,
+    task: GridTask,
+    recipe: Recipe,
+    backbone: Backbone,
+    seed: int,
+    device: torch.device,
+    report: Report,
+) -> None:
     torch.manual_seed(seed)
-    task = task_for(labelled.ontology)
-    frame = max(labelled.frames, key=lambda frame: frame.width * frame.height)
-    scale = input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe)
-    decoding = task.learned_limits(labelled.labels, (frame.height, frame.width))
-    start = None
-    if isinstance(task, GridTask):
-        network: Network = _solved(labelled, task, scale, backbone, device, report)
-    else:
-        network, start = _descended(labelled, task, scale, decoding, recipe, backbone, seed, device, report)
-    network.eval().requires_grad_(False)
-    return MicroModel(shard_id=labelled.shard_id, ontology=labelled.ontology, network=network, decoding=decoding), start
-
-
-def _solved(
-    labelled: LabelledFrames, task: GridTask, scale: float, backbone: Backbone, device: torch.device, report: Report
-) -> GridNetwork:
+    scale, decoding = _learned_first(labelled, task, recipe)
     network, loss = solved_network(
         task,
         labelled.frames,
@@ -98,44 +92,43 @@ def _solved(
         backbone=backbone,
         device=device,
     )
-    if not math.isfinite(loss):
-        raise FitDiverged(f"{labelled.shard_id}: loss {loss} in closed form, needed a finite number")
-    report(labelled.shard_id, 1, {"loss": loss})
-    return network
-
-
-def _descended(
-    labelled: LabelledFrames,
-    task: DenseTask,
-    scale: float,
-    decoding: Mapping[str, Any],
-    recipe: Recipe,
-    backbone: Backbone,
-    seed: int,
-    device: torch.device,
-    report: Report,
-) -> tuple[DenseNetwork, Start | None]:
-    config = DenseConfig(
-        backbone=backbone.name,
-        scale=scale,
-        output_stride=task.output_stride,
-        neck_channels=recipe.neck_channels,
-        branches=task.branches(),
-        coordinates=task.coordinates,
-    )
-    trunk, pretrained = starting_trunk(backbone)
-    network = DenseNetwork(trunk, config)
-    start = labelled.start if recipe.continued_steps and _same_shape(network, labelled.start) else None
-    if start is None:
-        task.initialise(network, labelled.labels)
+    if math.isfinite(loss):
+        report(labelled.shard_id, 1, {"loss": loss})
+        _add(bank, labelled, network, decoding)
     else:
-        network.load_state_dict(dict(start.tensors))
-        recipe, pretrained = recipe.going_on(), True
-    views = Views(labelled, task, config, decoding, recipe, np.random.default_rng(seed))
-    descend(network.to(device), task, views, recipe, pretrained=pretrained, shard_id=labelled.shard_id, report=report)
-    return network, start
+        message = f"{labelled.shard_id}: loss {loss} in closed form, needed a finite number"
+        bank.failures[labelled.shard_id] = FitDiverged(message)
 
 
-def _same_shape(network: DenseNetwork, start: Start | None) -> bool:
-    shapes = {name: x.shape for name, x in network.state_dict().items()}
-    return start is not None and {name: x.shape for name, x in start.tensors.items()} == shapes
+def _prepared(
+    labelled: LabelledFrames, task: DenseTask, recipe: Recipe, backbone: Backbone, seed: int, device: torch.device
+) -> Fit:
+    torch.manual_seed(seed)
+    scale, decoding = _learned_first(labelled, task, recipe)
+    return prepare(labelled, task, scale, decoding, recipe=recipe, backbone=backbone, seed=seed, device=device)
+
+
+def _descend(bank: BankFit, group: Sequence[Fit], report: Report) -> None:
+    diverged = descend(group, report)
+    bank.failures.update(diverged)
+    for fit in group:
+        shard_id = fit.labelled.shard_id
+        if shard_id in diverged:
+            continue
+        _add(bank, fit.labelled, fit.network, fit.decoding)
+        if fit.start is not None:
+            bank.started_from[shard_id] = fit.start.ref
+
+
+def _learned_first(labelled: LabelledFrames, task: DenseTask | GridTask, recipe: Recipe) -> tuple[float, dict[str, Any]]:
+    """What the labels say before anything is fitted: input pixels per frame pixel, and what decoding may assume."""
+    frame = max(labelled.frames, key=lambda frame: frame.width * frame.height)
+    scale = input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe)
+    return scale, task.learned_limits(labelled.labels, (frame.height, frame.width))
+
+
+def _add(bank: BankFit, labelled: LabelledFrames, network: Network, decoding: Mapping[str, Any]) -> None:
+    network.eval().requires_grad_(False)
+    bank.models[labelled.shard_id] = MicroModel(
+        shard_id=labelled.shard_id, ontology=labelled.ontology, network=network, decoding=decoding
+    )

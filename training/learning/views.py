@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,7 +20,11 @@ __all__ = ["Views"]
 
 
 class Views:
-    """Augmented pictures of the labelled frames with their targets."""
+    """Augmented pictures of the labelled frames, warped and lit on the device, with their targets, on the CPU.
+
+    crop: width and height of every picture.
+    random: whatever is drawn for this fit is drawn from here.
+    """
 
     def __init__(
         self,
@@ -29,14 +34,15 @@ class Views:
         decoding: Mapping[str, Any],
         recipe: Recipe,
         random: np.random.Generator,
+        device: torch.device,
     ) -> None:
         self._labelled, self._task, self._config, self._decoding = labelled, task, config, decoding
         self._recipe, self.random = recipe, random
-        self._images: list[Tensor] = [resized(frame, config.scale) for frame in labelled.frames]
+        self._images: list[Tensor] = [resized(frame, config.scale).to(device) for frame in labelled.frames]
         self._focus = [_centres(label) for label in labelled.labels]
         self._turn = task.free_turn(labelled.labels)
         height, width = self._images[0].shape[1:]
-        self._crop = crop_size(width, height, recipe.crop_pixels)
+        self.crop = crop_size(width, height, recipe.crop_pixels)
         self._queue: list[int] = []
 
     def draw(self) -> tuple[Tensor, dict[str, Tensor]]:
@@ -45,7 +51,7 @@ class Views:
             random_placement(
                 frame_size=(self._labelled.frames[i].width, self._labelled.frames[i].height),
                 scale=self._config.scale,
-                crop=self._crop,
+                crop=self.crop,
                 focus_N2=self._focus[i],
                 recipe=self._recipe,
                 turn=self._turn,

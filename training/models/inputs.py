@@ -71,6 +71,6 @@ def warp(map_Chw: Tensor, extent: Extent, place: Placement, *, mode: str = "bili
     half_x, half_y = (x2 - x1) / 2, (y2 - y1) / 2
     to_shares = np.array([[1 / half_x, 0, -1 - x1 / half_x], [0, 1 / half_y, -1 - y1 / half_y], [0, 0, 1]])
     back = to_shares @ np.linalg.inv(place.matrix()) @ to_pixels
-    theta = torch.from_numpy(back[None, :2]).float()
+    theta = torch.from_numpy(back[None, :2]).float().to(map_Chw.device)
     grid = F.affine_grid(theta, [1, 3, place.height, place.width], align_corners=False)
     return F.grid_sample(map_Chw[None].float(), grid, mode=mode, padding_mode="zeros", align_corners=False)

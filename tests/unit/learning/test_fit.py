@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from training.learning.batches import Batches
 from training.learning.fit import fit_bank
 from training.learning.labelled import Start
 from training.learning.recipes import smoke
+from training.learning.stack import Stack
 from training.models.backbones import Backbone, empty_trunk
 from training.models.bank import Bank
 from training.models.detection import Detection
@@ -94,11 +96,12 @@ def test_kept_maps_are_those_of_the_first_views_and_are_computed_once() -> None:
         drawn.append(torch.rand(2, 3, 64, 64))
         return drawn[-1], {"mean": drawn[-1].mean(dim=(1, 2, 3))}
 
-    batches = Batches(network, draw, cached_views=3, batch_size=2, random=np.random.default_rng(0))
+    views = SimpleNamespace(draw=draw, random=np.random.default_rng(0))
+    batches = Batches(Stack([network]), [views], cached_views=3, batch_size=2)
     seen = {}
     for _ in range(20):
         maps, targets = batches.next()
-        seen.update({float(mean): [x[n] for x in maps] for n, mean in enumerate(targets["mean"])})
+        seen.update({float(mean): [x[0, n] for x in maps] for n, mean in enumerate(targets["mean"][0])})
     assert len(drawn) == 2, "4 views drawn by twos, the fourth left out"
     assert len(seen) == 3
     for x_3HW in torch.cat(drawn)[:3]:
