@@ -26,7 +26,7 @@ class Costs:
     device, threads: of a worker: 'cpu' or the name of a GPU, and its threads.
     sources: field -> where its values come from; what is not in there is assumed.
     Raises:
-        BadInput: a value that is not a finite number of 0 or more; names the field.
+        BadInput: a value that is not a finite number of 0 or more, or not a whole one where it must be; names the field.
     """
 
     fit_s: tuple[float, ...] = ()
@@ -51,6 +51,8 @@ class Costs:
             for one in value if isinstance(value, tuple) else (value,):
                 if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one < float("inf"):
                     raise BadInput(f"costs: {name} has {one!r}, needed finite numbers of 0 or more")
+        if not all(isinstance(count, int) for count in (*self.frames, self.threads)):
+            raise BadInput(f"costs: frames {self.frames} and threads {self.threads}, needed whole numbers")
 
     @classmethod
     def measures(cls) -> list[str]:

@@ -132,6 +132,7 @@ def test_costs_come_back_from_their_json_and_name_their_file(tmp_path: Path) -> 
         ('{"speed": 1}', "unknown 'speed'"),
         ('{"fit_s": 3}', "fit_s is 3"),
         ('{"fit_s": [-1]}', "fit_s has -1"),
+        ('{"frames": [10.5]}', "needed whole numbers"),
         ('{"fit_startup_s": "soon"}', "fit_startup_s is 'soon'"),
     ],
 )
