@@ -22,14 +22,14 @@ from cluster.coordinator import MAX_ATTEMPTS, Coordinator, FleetState
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.learning.generation import FitJob, FitReceipt, fit_jobs
+from training.learning.groups import fits_at_once
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
 
-__all__ = ["BUNDLE_SIZE", "FleetBackend", "FleetTorchConfig", "fit_fleet"]
+__all__ = ["FleetBackend", "FleetTorchConfig", "bundle_size", "fit_fleet"]
 
-BUNDLE_SIZE = 1  # jobs in a lease: one, so that few shards are shared evenly between workers
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
 
@@ -69,11 +69,17 @@ def fit_fleet(
     coordinator = _start_coordinator(jobs)
     shape = plan_workers(num_workers, len(jobs))
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
+    what["bundle_size"] = bundle_size(shape, len(jobs))
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
         trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
     receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
     return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
+
+
+def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
+    """Jobs in a lease: as many as a worker's device is faster with together, but every worker gets its share of few jobs."""
+    return max(1, min(fits_at_once("cuda" if shape.gpus else "cpu"), num_jobs // shape.num_workers))
 
 
 def _start_coordinator(jobs: Sequence[FitJob]) -> Any:
@@ -148,7 +154,7 @@ def fit_loop(config: dict[str, Any]) -> None:
     ray.get(coordinator.register.remote(worker, os.getpid()))
     store = Store.open(config["store"])
     with _heartbeat(coordinator, worker):
-        while (jobs := ray.get(coordinator.claim.remote(worker, BUNDLE_SIZE))) is not None:
+        while (jobs := ray.get(coordinator.claim.remote(worker, config["bundle_size"]))) is not None:
             if jobs:
                 ray.get(coordinator.commit.remote(worker, _fit(store, jobs, config)))
             else:

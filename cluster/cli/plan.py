@@ -43,12 +43,12 @@ def plan(
 
     Example: micromodels plan --store ./store --shards 10000 --generations 3 --workers 8,64
     """
-    from cluster.fleet import BUNDLE_SIZE
     from cluster.plan import Preemption
     from cluster.plan import plan as planned
     from cluster.plan_costs import Costs, read_costs
     from cluster.plan_days import Workload
     from cluster.plan_sources import costs_of_store
+    from training.learning.groups import fits_at_once
     from training.loop.timings import read_timings
     from training.store.store import Store
 
@@ -62,7 +62,8 @@ def plan(
         raise BadInput("--measure: needed a --store that has a labelled shard")
     if costs is not None:
         known = read_costs(costs, known)
-    work = Workload(shards=shards or len(known.frames) or 1, generations=generations, frames=frames, bundle=BUNDLE_SIZE)
+    bundle = fits_at_once(known.device)
+    work = Workload(shards=shards or len(known.frames) or 1, generations=generations, frames=frames, bundle=bundle)
     preemption = Preemption(per_hour=preemptions, restart_s=restart)
     document = planned(known, work, numbers, preemption=preemption, seed=seed)
     print_table(known.spreads())
@@ -73,12 +74,12 @@ def plan(
 
 
 def _measured(store: "Store", known: "Costs", recipe: str, backbone: str, weights: str) -> "Costs":
-    from cluster.plan_measure import measured_shard, measured_startup
+    from cluster.plan_measure import measured_fit_startup, measured_label_startup, measured_shard
     from training.learning.recipes import recipe as recipe_named
     from training.models.backbones import Backbone
 
     how: dict[str, Any] = {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights)}
-    return measured_startup(store.url, measured_shard(store, known, **how), **how)
+    return measured_label_startup(store.url, measured_fit_startup(store.url, measured_shard(store, known, **how), **how))
 
 
 def _numbers(workers: str) -> list[int]:

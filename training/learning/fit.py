@@ -65,7 +65,7 @@ def fit_bank(
         if isinstance(task, GridTask):
             _solve(bank, labelled, task, recipe, backbone, seed, device, report)
     fits = (_prepared(one, task, recipe, backbone, seed, device) for one, task in tasks if not isinstance(task, GridTask))
-    for group in groups(fits, at_once=at_once or fits_at_once(device), max_bytes=group_bytes):
+    for group in groups(fits, at_once=at_once or fits_at_once(device.type), max_bytes=group_bytes):
         _descend(bank, group, report)
     return bank
 

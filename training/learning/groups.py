@@ -16,9 +16,12 @@ MOST_AT_ONCE = 32
 GROUP_BYTES = 8 * 2**30
 
 
-def fits_at_once(device: torch.device) -> int:
-    """How many fits a device is faster with than with one after the other; docs/experiments.md has the numbers."""
-    return 1 if device.type == "cpu" else MOST_AT_ONCE
+def fits_at_once(device: str) -> int:
+    """How many fits a device is faster with than with one after the other; docs/experiments.md has what was measured.
+
+    device: 'cpu', or anything else for a GPU.
+    """
+    return 1 if device == "cpu" else MOST_AT_ONCE
 
 
 def groups(fits: Iterable[Fit], *, at_once: int, max_bytes: int) -> Iterator[list[Fit]]:
