@@ -55,7 +55,7 @@ def _fleet(costs: Costs, work: Workload, workers: int, preemption: Preemption, d
     fit = Fleet(workers=workers, startup_s=costs.fit_startup_s, overhead_s=costs.fit_overhead_s, **how)
     label = Fleet(workers=workers, startup_s=costs.label_startup_s, **how)  # blocks have their overhead in them
     random = Random(seed)
-    bundles = _leases(work.shards, work.bundle)
+    bundles = _leases(work.shards, max(1, min(work.bundle, work.shards // workers)))
     fits: list[list[Run]] = []
     labels: list[list[Run]] = []
     later = work.generations - 1

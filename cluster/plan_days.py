@@ -20,7 +20,7 @@ class Workload:
     """Fit and label every shard in every generation.
 
     frames: of each shard; None draws them from the costs, or takes them as they are for the very shards that were counted.
-    bundle: micro-models in one lease of `fit`.
+    bundle: micro-models in one lease of `fit` at most; every worker gets its share of few shards.
     """
 
     shards: int

@@ -21,7 +21,7 @@ from training.models.backbones import Backbone
 from training.models.tasks import TASKS
 from training.store.store import Store
 
-__all__ = ["measured_shard", "measured_startup"]
+__all__ = ["measured_fit_startup", "measured_label_startup", "measured_shard"]
 
 _NOTHING = "nothing"
 
@@ -56,20 +56,26 @@ def measured_shard(store: Store, costs: Costs, *, recipe: Recipe, backbone: Back
     return costs
 
 
-def measured_startup(store_url: str, costs: Costs, *, recipe: Recipe, backbone: Backbone) -> Costs:
-    """`costs` with what `fit` and `label` take on this Ray when there is next to nothing to do."""
+def measured_fit_startup(store_url: str, costs: Costs, *, recipe: Recipe, backbone: Backbone) -> Costs:
+    """`costs` with what `fit` takes on this Ray when there is nothing to fit."""
     from cluster.fleet import fit_fleet
-    from cluster.label import label_fleet
     from cluster.session import ray_session
 
     began = time.monotonic()
     with ray_session():
         fit_fleet(store_url, [_no_job()], recipe=recipe, backbone=backbone, seed=0, num_workers=1)
-    fitted = time.monotonic()
+    return costs.instead("measured now: a fleet of nothing", fit_startup_s=time.monotonic() - began)
+
+
+def measured_label_startup(store_url: str, costs: Costs) -> Costs:
+    """`costs` with what `label` takes on this Ray when there is nothing to label."""
+    from cluster.label import label_fleet
+    from cluster.session import ray_session
+
+    began = time.monotonic()
     with ray_session():
         label_fleet(store_url, [_no_clip()], num_workers=1, labeller=LabelsNothing)
-    over = time.monotonic()
-    return costs.instead("measured now: a fleet of nothing", fit_startup_s=fitted - began, label_startup_s=over - fitted)
+    return costs.instead("measured now: a fleet of nothing", label_startup_s=time.monotonic() - began)
 
 
 class LabelsNothing:

@@ -27,7 +27,8 @@ def plan(
     preemptions: Annotated[float, typer.Option(min=0, metavar="RATE", help="Of one worker, per hour: spot machines.")] = 0.0,
     restart: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Until a pre-empted worker is replaced.")] = 60.0,
     recipe: Annotated[
-        str | None, typer.Option(help="Plan with fits of this recipe; the commonest of the store by default.")
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Plan with fits of this recipe; the commonest of the store by default."),
     ] = None,
     costs: Annotated[
         Path | None, typer.Option("--costs", metavar="FILE", help="Costs as JSON, in the place of what it names.")
@@ -55,7 +56,7 @@ def plan(
     numbers, known = _numbers(workers), Costs()
     if store is not None:
         opened = Store.open(store)
-        known = costs_of_store(opened, recipe, None if timings is None else read_timings(timings))
+        known = costs_of_store(opened, _name(recipe), None if timings is None else read_timings(timings))
         if measure:
             known = _measured(opened, known, recipe or "quality", backbone, weights)
     elif measure:
@@ -75,11 +76,18 @@ def plan(
 
 def _measured(store: "Store", known: "Costs", recipe: str, backbone: str, weights: str) -> "Costs":
     from cluster.plan_measure import measured_fit_startup, measured_label_startup, measured_shard
-    from training.learning.recipes import recipe as recipe_named
+    from training.learning.recipe_file import resolve_recipe
     from training.models.backbones import Backbone
 
-    how: dict[str, Any] = {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights)}
+    how: dict[str, Any] = {"recipe": resolve_recipe(recipe), "backbone": Backbone(name=backbone, weights=weights)}
     return measured_label_startup(store.url, measured_fit_startup(store.url, measured_shard(store, known, **how), **how))
+
+
+def _name(recipe: str | None) -> str | None:
+    """As cards have it, which may be of a recipe that is in no file here."""
+    from training.learning.recipe_file import is_recipe_file, resolve_recipe
+
+    return resolve_recipe(recipe).name if recipe is not None and is_recipe_file(recipe) else recipe
 
 
 def _numbers(workers: str) -> list[int]:

@@ -59,6 +59,12 @@ def test_more_workers_than_shards_are_not_held_and_do_not_help() -> None:
     assert (few["wall_s"], few["cpu_hours"]) == (many["wall_s"], many["cpu_hours"])
 
 
+def test_few_shards_are_shared_out_and_many_come_in_bundles() -> None:
+    few, many = (plan(STEADY, Workload(shards=shards, bundle=16), [4])["fleets"][0] for shards in (4, 72))
+    assert few["fit"]["wall_s"]["p50"] == 20 + 60
+    assert many["fit"]["wall_s"]["p50"] == 20 + (16 + 8) * 60, "72 shards are four bundles of 16 and one of 8"
+
+
 def test_hours_are_of_gpus_where_the_costs_were_measured_on_one() -> None:
     costs = STEADY.instead("test", device="NVIDIA H200", threads=2)
     (fleet,) = plan(costs, Workload(shards=10), [2])["fleets"]
