@@ -55,7 +55,8 @@ CONF
 await() { # WHAT SECONDS COMMAND...
   local what=$1 seconds=$2
   shift 2
-  for _ in $(seq $((seconds * 2))); do
+  local end=$((SECONDS + seconds))
+  while [ "$SECONDS" -lt "$end" ]; do
     if "$@" > /dev/null 2>&1; then return; fi
     sleep 0.5
   done
@@ -63,23 +64,22 @@ await() { # WHAT SECONDS COMMAND...
   exit 1
 }
 
-exec 3>&2
-trap '[ $? = 0 ] || tail -n 20 "$folder/log/start.log" >&3' EXIT
-{
+trap '[ $? = 0 ] || tail -n 20 "$folder/log/start.log" >&2' EXIT
+(
   ceph-authtool --create-keyring "$folder/keyring" --gen-key -n mon. --cap mon 'allow *'
   ceph-authtool "$folder/keyring" --gen-key -n client.admin --cap mon 'allow *' --cap osd 'allow *' --cap mgr 'allow *'
   monmaptool --create --addv a "[v2:127.0.0.1:$monitor_port]" --fsid "$fsid" "$folder/monmap"
   ceph-mon --mkfs -i a --monmap "$folder/monmap" --keyring "$folder/keyring"
   ceph-mon -i a
-  await monitor 60 timeout 10 ceph -s
+  await monitor 180 timeout 60 ceph -s
   ceph-mgr -i x
   uuid=$(cat /proc/sys/kernel/random/uuid)
   id=$(ceph osd new "$uuid")
   ceph-osd -i "$id" --mkfs --osd-uuid "$uuid"
   ceph-osd -i "$id"
-  await 'object store' 60 bash -c 'timeout 10 ceph osd stat | grep -q "1 up"'
+  await 'object store' 180 bash -c 'timeout 60 ceph osd stat | grep -q "1 up"'
   radosgw -n client.rgw
-  await radosgw 120 bash -c "exec 3<> /dev/tcp/127.0.0.1/$port"
+  await radosgw 180 bash -c "exec 3<> /dev/tcp/127.0.0.1/$port"
   radosgw-admin user create --uid=test --display-name=test --access-key=test --secret=testtest
-} > "$folder/log/start.log" 2>&1
+) > "$folder/log/start.log" 2>&1
 echo "http://127.0.0.1:$port"
