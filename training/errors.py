@@ -20,7 +20,10 @@ __all__ = [
     "DuplicateShard",
     "EmptyRequest",
     "FitDiverged",
+    "Forbidden",
     "HostUnavailable",
+    "KeysNeeded",
+    "KeysUnusable",
     "MicroModelError",
     "MissingExtra",
     "MissingObject",
@@ -32,6 +35,8 @@ __all__ = [
     "StoreUnusable",
     "TimedOut",
     "TooLarge",
+    "TooSlow",
+    "Unauthorized",
     "UnknownClass",
     "UnknownFrame",
     "UnknownModel",
@@ -167,8 +172,28 @@ class TooLarge(BadRequest):
     """A request with more bytes, pixels or pictures than the service accepts; says the limit."""
 
 
+class TooSlow(BadRequest):
+    """A request whose body did not arrive within the time allowed."""
+
+
 class UnsupportedMediaType(BadRequest):
-    """A request whose body is neither image/*, multipart/form-data nor application/json."""
+    """A request whose body has a media type that its route does not take; names those it does."""
+
+
+class KeysNeeded(BadInput):
+    """The service would answer outside its own machine, and has no API keys."""
+
+
+class KeysUnusable(MicroModelError):
+    """The file of API keys is gone, empty, or has a line that is no key."""
+
+
+class Unauthorized(MicroModelError):
+    """A request without an API key, or with one that is not known."""
+
+
+class Forbidden(MicroModelError):
+    """A request with an API key that has not the scope which the route needs."""
 
 
 class HostUnavailable(MicroModelError):
