@@ -12,12 +12,14 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
+from cluster.cli.stopping import Terminated, stopped_by_sigterm
 from training.errors import BadInput, MicroModelError, StoreFull, UnknownModel
 
 __all__ = [
     "EXIT_CODES",
     "INTERRUPTED",
     "SOME_FAILED",
+    "TERMINATED",
     "BackboneOption",
     "Failure",
     "JsonOption",
@@ -39,18 +41,22 @@ Failure = dict[str, str]  # {"shard_id": …, "error": …}, one row of the fail
 
 SOME_FAILED = 3
 INTERRUPTED = 130
+TERMINATED = 143
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (BadInput, 2),
     (UnknownModel, 2),
     (StoreFull, 2),
     (MicroModelError, 2),
+    (Terminated, TERMINATED),
     (KeyboardInterrupt, INTERRUPTED),
 )
 
 StoreOption = Annotated[
     str, typer.Option("--store", envvar="MICROMODELS_STORE", metavar="URL", help="Root of the store: a directory or s3://…")
 ]
-RecipeOption = Annotated[str, typer.Option(help="How to fit: quality, fast, smoke.")]
+RecipeOption = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="How to fit: quality, fast, head, …, or a recipe as a .json file.")
+]
 BackboneOption = Annotated[str, typer.Option(help="A torchvision classification network.")]
 WeightsOption = Annotated[str, typer.Option(help="auto, none, IMAGENET1K_V1, a path or s3://…")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Processes; one a GPU, or a CPU where there is none.")]
@@ -71,11 +77,11 @@ def verb(function: Callable[Arguments, int]) -> Callable[Arguments, None]:
     @functools.wraps(function)
     def command(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         try:
-            code: int | None = function(*args, **kwargs)
+            with stopped_by_sigterm():
+                code: int | None = function(*args, **kwargs)
         except (MicroModelError, KeyboardInterrupt) as error:
             code = exit_code(error)
-            said = "interrupted: everything finished so far is kept" if isinstance(error, KeyboardInterrupt) else one_line(error)
-            typer.echo(said, err=True)
+            typer.echo(_stopped(error) if isinstance(error, KeyboardInterrupt) else one_line(error), err=True)
         raise typer.Exit(code or 0)
 
     return command
@@ -134,6 +140,10 @@ def finish(document: Mapping[str, Any], json_file: Path | None, *, rows: Sequenc
         print_table(failures)
     write_json(json_file, document)
     return SOME_FAILED if failures else 0
+
+
+def _stopped(error: KeyboardInterrupt) -> str:
+    return f"{'terminated' if isinstance(error, Terminated) else 'interrupted'}: everything finished so far is kept"
 
 
 def _text(value: Any) -> str:

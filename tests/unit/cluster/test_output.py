@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,25 @@ def test_a_verb_says_its_error_on_one_line_and_exits(
         verb(fails)()
     assert exited.value.exit_code == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_sigterm_ends_a_verb_in_order_and_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    before, cleaned = signal.getsignal(signal.SIGTERM), []
+
+    def stopped() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            cleaned.append("up")
+        return 0
+
+    with pytest.raises(typer.Exit) as exited:
+        verb(stopped)()
+    assert exited.value.exit_code == 143
+    assert cleaned == ["up"]
+    assert capsys.readouterr().err == "terminated: everything finished so far is kept\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_bug_in_a_verb_keeps_its_traceback() -> None:

@@ -1,5 +1,6 @@
-"""Ray that does not start is told in one line."""
+"""How a verb gets its Ray: one that does not start is told in one line, and signals stay the verb's."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -21,3 +22,15 @@ def test_a_ray_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         ray_session(),
     ):
         pytest.fail("never reached")
+
+
+def test_sigterm_is_the_callers_while_ray_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda signum, frame: pytest.fail("Ray's own handler"))
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    before = signal.getsignal(signal.SIGTERM)
+    with ray_session():
+        assert signal.getsignal(signal.SIGTERM) == before
