@@ -12,8 +12,8 @@ from training.data.ontology import Ontology, TaskName
 from training.errors import BadInput
 from training.learning.fit import fit_bank
 from training.learning.labelled import LabelledFrames
+from training.learning.recipe_file import resolve_recipe
 from training.learning.recipes import Recipe
-from training.learning.recipes import recipe as recipe_named
 from training.models.backbones import Backbone
 from training.models.bank import Bank
 from training.models.micro_model import MicroModel
@@ -109,7 +109,7 @@ def fit(
         task: by default what the annotations allow: classes of whole frames, keypoints, masks, or boxes.
         classes: their names in order; those in the annotations, sorted, by default.
         keypoints: names of the points, p1, p2, … by default. skeleton: pairs of 0-based indices into them.
-        recipe: a recipe or its name.
+        recipe: a recipe, its name, or a JSON file that holds one.
         backbone: what to start from; a MobileNetV2 with pre-trained weights, where there are any, by default.
         name: the shard_id that the card will carry.
         report: called every so often with the step and {"loss": …}.
@@ -121,7 +121,7 @@ def fit(
         BadInput: tasks that cannot be told apart, frames of different sizes, pictures that cannot be read.
         BadRecipe, BadBackbone, FitDiverged: as they say.
     """
-    chosen = recipe_named(recipe) if isinstance(recipe, str) else recipe
+    chosen = resolve_recipe(recipe) if isinstance(recipe, str) else recipe
     start = backbone or Backbone()
     labelled = labelled_frames(frames, annotations, name=name, task=task, classes=classes, keypoints=keypoints, skeleton=skeleton)
     unlabelled = tuple(frame_of(other, len(frames) + position, name) for position, other in enumerate(others))

@@ -32,10 +32,10 @@ def demo(
     from cluster.demo import run_demo
     from cluster.resources import cluster_workers
     from cluster.session import ray_session
-    from training.learning.recipes import recipe as recipe_named
+    from training.learning.recipe_file import resolve_recipe
     from training.models.backbones import Backbone, resolve_weights
 
-    chosen, start = recipe_named(recipe), Backbone(name=backbone, weights=weights)
+    chosen, start = resolve_recipe(recipe), Backbone(name=backbone, weights=weights)
     resolve_weights(start)  # bad weights are told before anything else is done
     with ray_session(num_cpus=workers):
         done = run_demo(

@@ -42,13 +42,13 @@ def fit(
     """
     from training.errors import NothingToLearn
     from training.learning.generation import plan_fits
-    from training.learning.recipes import recipe as recipe_named
+    from training.learning.recipe_file import resolve_recipe
     from training.models.backbones import Backbone
     from training.store.store import Store
 
     started = time.monotonic()
     opened = Store.open(store)
-    how: dict[str, Any] = {"recipe": recipe_named(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
+    how: dict[str, Any] = {"recipe": resolve_recipe(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
     plan = plan_fits(opened, shards or None, ontology, **how)
     receipts: list[FitReceipt] = []
     if plan.jobs:
@@ -64,7 +64,7 @@ def fit(
         raise NothingToLearn(
             f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
         )
-    document = _document(opened, plan, receipts, recipe=recipe, backbone=backbone, weights=weights, seed=seed)
+    document = _document(opened, plan, receipts, recipe=how["recipe"].name, backbone=backbone, weights=weights, seed=seed)
     return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
 
 

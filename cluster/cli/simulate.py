@@ -55,7 +55,7 @@ def simulate(
     from cluster.session import ray_session
     from cluster.simulate import simulate as run
     from training.data.folder import labelled_folder, left_over
-    from training.learning.recipes import recipe as recipe_named
+    from training.learning.recipe_file import resolve_recipe
     from training.loop.detectors import Detector
     from training.loop.timings import read_timings
     from training.models.backbones import Backbone, resolve_weights
@@ -66,7 +66,7 @@ def simulate(
         raise BadInput(f"--task {task}: cannot be fitted, needed one of {', '.join(TASKS)}")
     sources = {source.shard_id: source for source in labelled_folder(directory)}
     wanted = list(sources) if only is None else only.split(",")
-    chosen, start = recipe_named(recipe), Backbone(name=backbone, weights=weights)
+    chosen, start = resolve_recipe(recipe), Backbone(name=backbone, weights=weights)
     own = None if timings is None else read_timings(timings)
     detector = None
     if prelabel_weights is not None:

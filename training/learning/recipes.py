@@ -1,13 +1,14 @@
 """Named, frozen fitting configurations: a recipe is a function, a new way of fitting is a new function."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 from training.errors import BadRecipe
 
-__all__ = ["RECIPES", "Recipe", "fast", "film", "head", "quality", "recipe", "smoke"]
+__all__ = ["RECIPES", "Recipe", "checked_value", "fast", "film", "head", "quality", "recipe", "smoke"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +54,14 @@ class Recipe:
     report_every: int = 10
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch_size, self.report_every) < 1 or self.zoom < 1 or self.min_long_side > self.max_long_side:
-            raise BadRecipe(f"recipe {self.name}: {self}")
-        if self.continued_steps < 0:
-            raise BadRecipe(f"recipe {self.name}: {self.continued_steps} continued steps, needed none or more")
-        if self.folds < 0 or self.folds == 1:
+        for one in fields(self):
+            low, high = _BOUNDS.get(one.name, (0.0, math.inf))
+            if isinstance(value := getattr(self, one.name), int | float) and not low <= value <= high:
+                raise BadRecipe(f"recipe {self.name}: {one.name} is {value}, needed {_needed(low, high)}")
+        if self.min_long_side > self.max_long_side:
+            sides = f"min_long_side {self.min_long_side} is more than max_long_side {self.max_long_side}"
+            raise BadRecipe(f"recipe {self.name}: {sides}, needed at most that")
+        if self.folds == 1:
             raise BadRecipe(f"recipe {self.name}: {self.folds} folds, needed none or at least two")
         if self.cached_views and (self.parameters != "head" or self.cached_views < self.batch_size):
             raise BadRecipe(
@@ -70,10 +74,14 @@ class Recipe:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Recipe":
-        try:
-            return cls(**document)
-        except TypeError as error:
-            raise BadRecipe(f"recipe {document.get('name')!r}: {error}") from error
+        """The recipe with these fields; those left out are as they are by default.
+
+        Raises:
+            BadRecipe: no name, an unknown field, or a value of the wrong type or out of bounds; names the field.
+        """
+        if "name" not in document:
+            raise BadRecipe(f"a recipe with {', '.join(document) or 'nothing'}: no name, needed one")
+        return cls(**{name: checked_value(f"recipe {document['name']!r}", name, value) for name, value in document.items()})
 
     def going_on(self) -> "Recipe":
         """The same, for a fit that goes on from an earlier micro-model."""
@@ -82,6 +90,40 @@ class Recipe:
     def identity(self) -> str:
         """Canonical text of everything that changes what is learned."""
         return json.dumps(self.to_json(), sort_keys=True)
+
+
+_BOUNDS: dict[str, tuple[float, float]] = {  # of all other numbers 0 is the least
+    **dict.fromkeys(("steps", "batch_size", "report_every", "neck_channels", "min_long_side", "crop_pixels"), (1, math.inf)),
+    **dict.fromkeys(("peak_lr", "object_pixels"), (1e-12, math.inf)),
+    "zoom": (1, math.inf),
+    "mirror": (0, 1),
+}
+
+
+def checked_value(what: str, name: str, value: Any) -> Any:
+    """`value` as the field `name` of a recipe holds it: whole numbers are fine where fractions are.
+
+    Raises:
+        BadRecipe: there is no such field, or it is of another type; begins with `what`.
+    """
+    kinds = {one.name: one.type for one in fields(Recipe)}
+    if name not in kinds:
+        raise BadRecipe(f"{what}: unknown field {name!r}, needed some of {', '.join(kinds)}")
+    kind, words = kinds[name], get_args(kinds[name])
+    if words:
+        right, needed = value in words, f"one of {', '.join(words)}"
+    elif kind is str:
+        right, needed = isinstance(value, str) and bool(value), "a text"
+    else:
+        wanted, needed = (int, "a whole number") if kind is int else (int | float, "a finite number")
+        right = isinstance(value, wanted) and not isinstance(value, bool) and math.isfinite(value)
+    if not right:
+        raise BadRecipe(f"{what}: {name} is {value!r}, needed {needed}")
+    return float(value) if kind is float else value
+
+
+def _needed(low: float, high: float) -> str:
+    return f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
 
 
 def quality() -> Recipe:
