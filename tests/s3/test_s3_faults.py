@@ -1,6 +1,7 @@
 """What can go wrong between a store and its server, on a mock of S3 that is told to fail."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -169,6 +170,16 @@ def test_an_append_whose_answer_was_lost_is_there_once(mock: Any, faults: Any, o
     mock.fail("PUT", faults.lose_answer)
     assert append(objects, "parts/", ".txt", b"data") == 1
     assert numbers(objects, "parts/", ".txt") == [1]
+
+
+def test_in_a_storm_of_faults_every_append_is_there_once_and_in_order(mock: Any, faults: Any, objects: S3Objects) -> None:
+    rng = random.Random(7)
+    kinds = [faults.answer(500, "InternalError"), faults.answer(503, "SlowDown"), faults.lose_upload, faults.lose_answer]
+    for number in range(1, 26):
+        mock.fail("PUT", *rng.choices(kinds, k=rng.randrange(5)))
+        assert append(objects, "parts/", ".txt", b"%d" % number) == number
+    assert numbers(objects, "parts/", ".txt") == list(range(1, 26))
+    assert [objects.read(f"parts/{number:04d}.txt") for number in range(1, 26)] == [b"%d" % number for number in range(1, 26)]
 
 
 def test_a_conflict_with_a_writer_that_came_to_nothing_is_tried_again(mock: Any, faults: Any, objects: S3Objects) -> None:
