@@ -26,6 +26,7 @@ from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
 from training.models.micro_model import MicroModel
 from training.models.tasks import TASKS
+from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.store import Store
 
@@ -101,25 +102,34 @@ def plan_fits(
     fittable = {one.name for one in store.ontologies() if one.task in TASKS}
     if ontology is not None:
         store.ontology(ontology)
-    jobs: list[FitJob] = []
-    skipped: list[Card] = []
-    failures: dict[str, str] = {}
     shards = store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]
     start = weights_hash(backbone)
-    for shard in shards:
+
+    def plan(shard: Shard) -> list[FitJob | Card]:
         names = [name for name in store.labelled(shard.shard_id) if name in fittable and ontology in (None, name)]
         found = {name: labels for name in names if (labels := store.labels_to_fit(shard.shard_id, name))}
-        if not found and shard_ids is not None:
-            failures[shard.shard_id] = f"{shard.shard_id}: no annotations of {ontology or 'any task'} to fit on"
-        for name, labels in found.items():
-            key = _fit_key(shard, labels, recipe, backbone, start, seed)
-            job = FitJob(shard_id=shard.shard_id, ontology=name, fit_key=key)
-            card = store.registry.find(shard.shard_id, name, key)
-            if card is None or store.registry.decision(shard.shard_id, name, card.generation) is None:
-                jobs.append(job)
-            else:
-                skipped.append(card)
-    return FitPlan(jobs=jobs, skipped=skipped, failures=failures)
+        keys = {name: _fit_key(shard, labels, recipe, backbone, start, seed) for name, labels in found.items()}
+        return [_done(store, shard.shard_id, name, key) or _job(shard, name, key) for name, key in keys.items()]
+
+    planned = list(zip(shards, ahead(plan, shards), strict=True))
+    every = [one for _, found in planned for one in found]
+    nothing = [shard.shard_id for shard, found in planned if not found and shard_ids is not None]
+    return FitPlan(
+        jobs=[one for one in every if isinstance(one, FitJob)],
+        skipped=[one for one in every if isinstance(one, Card)],
+        failures={shard_id: f"{shard_id}: no annotations of {ontology or 'any task'} to fit on" for shard_id in nothing},
+    )
+
+
+def _done(store: Store, shard_id: str, ontology: str, fit_key: str) -> Card | None:
+    """The generation that is this work, if it was decided on too."""
+    card = store.registry.find(shard_id, ontology, fit_key)
+    decided = card is not None and store.registry.decision(shard_id, ontology, card.generation) is not None
+    return card if decided else None
+
+
+def _job(shard: Shard, ontology: str, fit_key: str) -> FitJob:
+    return FitJob(shard_id=shard.shard_id, ontology=ontology, fit_key=fit_key)
 
 
 def fit_jobs(

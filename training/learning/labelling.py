@@ -13,6 +13,8 @@ from training.data.sources import open_frames
 from training.errors import MicroModelError
 from training.models.bank import Bank
 from training.models.cache import ModelCache
+from training.store.ahead import ahead
+from training.store.card import Card
 from training.store.store import Store
 
 __all__ = ["Clip", "ClipPlan", "ClipReceipt", "Labeller", "label_clip", "missing_clips", "plan_clips"]
@@ -85,14 +87,18 @@ def plan_clips(
         failures = {name: f"{name}: no live micro-model, needed a fit first" for name in wanted if name not in modelled}
     else:
         failures = {}
+
+    def look(card: Card) -> tuple[list[tuple[int, int]], int]:
+        done = store.predictions.done(card.shard_id, card.ontology, card.generation)
+        return done, store.shard(card.shard_id).num_frames
+
     clips: list[Clip] = []
     skipped = 0
-    for card in cards:
-        done = store.predictions.done(card.shard_id, card.ontology, card.generation)
+    for card, (done, num_frames) in zip(cards, ahead(look, cards), strict=True):
         skipped += len(done)
         clips += missing_clips(
             done,
-            store.shard(card.shard_id).num_frames,
+            num_frames,
             shard_id=card.shard_id,
             ontology=card.ontology,
             generation=card.generation,

@@ -1,17 +1,14 @@
 """The few operations every store is made of, on a local directory or behind a URL."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from training.store.ahead import ahead
 from training.store.local import LocalObjects
 from training.store.remote import FsspecObjects
 
 __all__ = ["FsspecObjects", "LocalObjects", "ObjectStore", "open_objects", "read_each"]
-
-_NUM_READERS = 16
 
 
 class ObjectStore(Protocol):
@@ -78,14 +75,5 @@ def open_objects(url: str) -> ObjectStore:
 
 
 def read_each(objects: ObjectStore, keys: Sequence[str]) -> Iterator[bytes]:
-    """Read many small objects in the order given, several at a time and never more than those ahead of who asks."""
-    if not keys:
-        return
-    waiting: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(min(_NUM_READERS, len(keys))) as readers:
-        for key in keys:
-            waiting.append(readers.submit(objects.read, key))
-            if len(waiting) == _NUM_READERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    """Read many small objects in the order given, several at a time."""
+    return ahead(objects.read, keys)
