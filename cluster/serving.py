@@ -16,7 +16,7 @@ _NAME = "micromodels"
 def serving(store_url: str, *, host: str, port: int, **settings: Any) -> Iterator[None]:
     """Answer on http://host:port for every micro-model of the store inside the block. Needs a running Ray.
 
-    settings: more arguments of the application; docs/settings.md has them.
+    settings: more arguments of the application; docs/settings.md has them. Without `keys_file` only this machine is answered.
     """
     from ray import serve
 

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.answering import Answer
 from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
 from services.examples import PREDICT_BODY, PREDICTIONS, problems
+from services.gate import PREDICT, READ
+from services.keys import KeyFile
 from services.payload import Picture, read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
@@ -41,9 +44,10 @@ class Hosts(Protocol):
         ...
 
 
-def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings) -> FastAPI:
-    """The application; answers to nothing until it is served."""
-    api = FastAPI(title="micro-models", version="1", docs_url=None, redoc_url=None, responses=problems(422, 503))
+def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None) -> FastAPI:
+    """The application; answers to nothing until it is served, and without keys only to this machine."""
+    api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
+    api.state.keys = keys
     api.add_middleware(Envelope)
     api.add_exception_handler(MicroModelError, problem_of_error)
     api.add_exception_handler(HTTPException, problem_of_http)
@@ -52,6 +56,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings) -> FastAP
     _add_models(api, catalogue)
     add_work(api, catalogue, settings)
     _add_health(api, catalogue, hosts)
+    _add_document(api)
     return api
 
 
@@ -61,6 +66,7 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
         response_model_exclude_none=True,
         responses={200: {"content": {"application/json": {"examples": PREDICTIONS}}}, **problems(404, 413, 415, 504)},
         openapi_extra={"requestBody": PREDICT_BODY},
+        dependencies=[PREDICT],
         summary="Label pictures",
     )
     async def predict(
@@ -78,7 +84,7 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
 
 
 def _add_models(api: FastAPI, catalogue: Catalogue) -> None:
-    @api.get("/v1/models", summary="Live micro-models")
+    @api.get("/v1/models", summary="Live micro-models", dependencies=[READ])
     def models(
         after: Annotated[str, Query(description="`next_after` of the page before", max_length=500)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -86,7 +92,7 @@ def _add_models(api: FastAPI, catalogue: Catalogue) -> None:
         cards, next_after = catalogue.page(after=after, limit=limit)
         return ModelPage(models=[ModelCard.of(card) for card in cards], next_after=next_after)
 
-    @api.get("/v1/models/{shard_id}", summary="One micro-model", responses=problems(404))
+    @api.get("/v1/models/{shard_id}", summary="One micro-model", responses=problems(404), dependencies=[READ])
     def model(shard_id: ShardId, ontology: Ontology = None, generation: Generation = "live") -> ModelCard:
         return ModelCard.of(catalogue.resolve(reference(shard_id, generation, ontology)))
 
@@ -101,6 +107,12 @@ def _add_health(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
         await asyncio.to_thread(catalogue.check)
         await hosts.check()
         return Health()
+
+
+def _add_document(api: FastAPI) -> None:
+    @api.get("/openapi.json", include_in_schema=False, dependencies=[READ])
+    def document() -> JSONResponse:
+        return JSONResponse(api.openapi())
 
 
 def _prediction(card: Card, answer: Answer, min_score: float, started: float) -> Prediction:

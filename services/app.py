@@ -5,9 +5,12 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
+from ray.serve.config import BackpressureConfig
 
 from services.host import Host
 from services.ingress import Ingress
+from services.keys import KeyFile
+from services.problems import RETRY_AFTER_S
 from services.settings import Settings
 from training.store.store import Store
 
@@ -19,9 +22,10 @@ def build(args: Settings) -> Application:
 
     Raises:
         StoreUnusable: there is no store of ours there.
+        KeysUnusable: a file of keys is named that is not one.
     """
     url = args.store if "://" in args.store else str(Path(args.store).resolve())
-    settings = args.model_copy(update={"store": Store.open(url).url})
+    settings = args.model_copy(update={"store": Store.open(url).url, "keys_file": _checked(args.keys_file)})
     host = serve.deployment(
         name="Host",
         num_replicas=settings.hosts,
@@ -34,9 +38,20 @@ def build(args: Settings) -> Application:
         num_replicas=settings.ingresses,
         ray_actor_options={"num_cpus": settings.cpus_per_ingress},
         max_ongoing_requests=settings.ongoing_per_ingress,
+        max_queued_requests=settings.queued_per_ingress,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_AFTER_S),
     )(serve.ingress()(Ingress))
     app: Application = ingress.bind(settings, host.bind(settings))
     return app
+
+
+def _checked(keys_file: str | None) -> str | None:
+    """The absolute path of a file of keys, since a replica starts in a directory of its own."""
+    if keys_file is None:
+        return None
+    path = Path(keys_file).resolve()
+    KeyFile(path)
+    return str(path)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Message
 
 from services.settings import Settings
-from training.errors import BadRequest, TooLarge, UnsupportedMediaType
+from training.errors import BadRequest, TooLarge, TooSlow, UnsupportedMediaType
 
-__all__ = ["limited", "parsed", "read_json"]
+__all__ = ["check_media_type", "limited", "parsed", "read_json"]
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -23,24 +23,36 @@ async def read_json(request: Request, schema: type[Schema], settings: Settings, 
     Raises:
         UnsupportedMediaType: it is not application/json.
         BadRequest: not JSON, or not of the schema.
-        TooLarge: too many bytes; reading stops there.
+        TooLarge: too many bytes or values; reading stops there.
+        TooSlow: the body did not arrive in time.
     """
+    check_media_type(request, "application/json")
+    body = await limited(request, settings).body()
+    return await asyncio.to_thread(parsed, schema, body, settings, needed=needed)
+
+
+def check_media_type(request: Request, needed: str) -> None:
+    """Raises UnsupportedMediaType."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaType(f"content type {media_type!r:.100}, needed application/json")
-    body = await limited(request, settings.max_request_bytes).body()
-    return await asyncio.to_thread(parsed, schema, body, needed=needed)
+    if media_type != needed:
+        raise UnsupportedMediaType(f"content type {media_type!r:.100}, needed {needed}")
 
 
-def limited(request: Request, max_bytes: int) -> Request:
-    """The same request, whose body stops with TooLarge as soon as it is known to pass `max_bytes`."""
+def limited(request: Request, settings: Settings) -> Request:
+    """The same request, whose body stops with TooLarge once it is known to be so, and with TooSlow when its time is over."""
+    max_bytes = settings.max_request_bytes
     refusal = TooLarge(f"the body is larger than {max_bytes} bytes")
     announced = request.headers.get("content-length", "")
+    until = asyncio.get_running_loop().time() + settings.body_timeout_s
     num_bytes = 0
 
     async def receive() -> Message:
         nonlocal num_bytes
-        message = await request.receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await request.receive()
+        except TimeoutError as error:
+            raise TooSlow(f"{num_bytes} bytes in {settings.body_timeout_s} s, needed the whole body") from error
         num_bytes += len(message.get("body", b""))
         if num_bytes > max_bytes or (announced.isdecimal() and int(announced) > max_bytes):
             raise refusal
@@ -49,8 +61,15 @@ def limited(request: Request, max_bytes: int) -> Request:
     return Request(request.scope, receive)
 
 
-def parsed(schema: type[Schema], body: bytes, *, needed: str) -> Schema:
-    """Raises BadRequest that says the first place that does not fit."""
+def parsed(schema: type[Schema], body: bytes, settings: Settings, *, needed: str) -> Schema:
+    """
+    Raises:
+        BadRequest: says the first place that does not fit.
+        TooLarge: more values than may be held in memory.
+    """
+    num_values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
+    if num_values > settings.max_json_values:
+        raise TooLarge(f"about {num_values} JSON values, needed at most {settings.max_json_values}")
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:

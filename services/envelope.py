@@ -1,4 +1,4 @@
-"""What every request goes through: an id, and no error that leaves as anything but a problem document."""
+"""What every request goes through: an id, headers that close it to other sites, no error that is not a problem document."""
 
 import logging
 import re
@@ -13,6 +13,7 @@ from services.problems import problem_of_error
 __all__ = ["Envelope"]
 
 HEADER = "x-request-id"
+CLOSED = {"x-content-type-options": "nosniff", "cross-origin-resource-policy": "same-origin"}
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +35,8 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                if given is None:
-                    MutableHeaders(scope=message)[HEADER] = scope["request_id"]
+                headers = MutableHeaders(scope=message)
+                headers.update(CLOSED if given is not None else {**CLOSED, HEADER: scope["request_id"]})
             await send(message)
 
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
+from services.keys import KeyFile
 from services.payload import Picture
 from services.settings import Settings
 from training.errors import HostUnavailable, TimedOut
@@ -34,9 +36,12 @@ class Ingress:
         self._settings = settings
         self._catalogue = Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s)
         self._hosts = RemoteHosts(host, timeout_s=settings.request_timeout_s)
+        self._keys = None if settings.keys_file is None else KeyFile(Path(settings.keys_file))
+        if self._keys is None:
+            _log.warning("no keys: only loopback is answered")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._catalogue, self._hosts, self._settings)
+        return create_api(self._catalogue, self._hosts, self._settings, self._keys)
 
 
 class RemoteHosts:

@@ -42,7 +42,7 @@ async def read_pictures(request: Request, settings: Settings) -> list[Picture]:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     read = _READERS.get(media_type, _raw if media_type.startswith("image/") else _unsupported)
-    encoded = await read(limited(request, settings.max_request_bytes), settings.max_images)
+    encoded = await read(limited(request, settings), settings)
     if not encoded:
         raise EmptyRequest("no picture in the request, needed at least one")
     if len(encoded) > settings.max_images:
@@ -50,16 +50,17 @@ async def read_pictures(request: Request, settings: Settings) -> list[Picture]:
     return await asyncio.to_thread(_measured, encoded, settings)
 
 
-async def _raw(request: Request, max_images: int) -> list[bytes]:
+async def _raw(request: Request, settings: Settings) -> list[bytes]:
     body = await request.body()
     return [body] if body else []
 
 
-async def _json(request: Request, max_images: int) -> list[bytes]:
-    return await asyncio.to_thread(_decode_json, await request.body())
+async def _json(request: Request, settings: Settings) -> list[bytes]:
+    return await asyncio.to_thread(_decode_json, await request.body(), settings)
 
 
-async def _multipart(request: Request, max_images: int) -> list[bytes]:
+async def _multipart(request: Request, settings: Settings) -> list[bytes]:
+    max_images = settings.max_images
     try:
         async with request.form(max_files=max_images + 1, max_fields=1) as form:
             strangers = [name for name, value in form.multi_items() if not isinstance(value, UploadFile)]
@@ -72,7 +73,7 @@ async def _multipart(request: Request, max_images: int) -> list[bytes]:
         raise BadRequest(f"multipart body: {error.detail}") from error
 
 
-async def _unsupported(request: Request, max_images: int) -> list[bytes]:
+async def _unsupported(request: Request, settings: Settings) -> list[bytes]:
     media_type = request.headers.get("content-type")
     if media_type is None and not await request.body():
         return []
@@ -80,12 +81,12 @@ async def _unsupported(request: Request, max_images: int) -> list[bytes]:
 
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # as decode_picture reads
-Reader = Callable[[Request, int], Awaitable[list[bytes]]]
+Reader = Callable[[Request, Settings], Awaitable[list[bytes]]]
 _READERS: Mapping[str, Reader] = {"application/json": _json, "multipart/form-data": _multipart}
 
 
-def _decode_json(body: bytes) -> list[bytes]:
-    images = parsed(ImagesIn, body, needed='{"images": ["base64…"]}').images
+def _decode_json(body: bytes, settings: Settings) -> list[bytes]:
+    images = parsed(ImagesIn, body, settings, needed='{"images": ["base64…"]}').images
     return [_decode_base64(image, f"images.{position}") for position, image in enumerate(images)]
 
 

@@ -1,5 +1,6 @@
 """Errors as HTTP: RFC 9457 problem documents, and the one table from error class to status."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -13,10 +14,11 @@ from starlette.exceptions import HTTPException
 from services.schemas import Problem
 from training import errors
 
-__all__ = ["STATUS_OF", "problem_of_error", "problem_of_http", "problem_of_validation", "problem_response", "status_of"]
+__all__ = ["STATUS_OF", "as_problem", "problem_of_error", "problem_of_http", "problem_of_validation", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+_log = logging.getLogger(__name__)
 
 STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.MicroModelError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -28,11 +30,20 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.UnknownOntology: HTTPStatus.NOT_FOUND,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.KeysNeeded: HTTPStatus.FORBIDDEN,
+    errors.KeysUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.HostUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.TimedOut: HTTPStatus.GATEWAY_TIMEOUT,
+}
+CHALLENGE_OF: Mapping[type[Exception], str] = {
+    errors.Unauthorized: 'Bearer realm="micromodels"',
+    errors.Forbidden: 'Bearer realm="micromodels", error="insufficient_scope"',
 }
 
 
@@ -42,41 +53,23 @@ def status_of(error: Exception) -> HTTPStatus:
     return next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def problem_response(
-    request: Request,
-    status: HTTPStatus,
-    *,
-    kind: str,
-    detail: str,
-    headers: Mapping[str, str] | None = None,
-    invalid: Sequence[Mapping[str, Any]] = (),
-) -> JSONResponse:
-    """A problem document; what went wrong inside (any 5xx) is told to the log, not to the client."""
-    problem = Problem(
-        type=f"urn:micromodels:{kind}",
-        title=status.phrase,
-        status=status.value,
-        detail=detail if status < HTTPStatus.INTERNAL_SERVER_ERROR else status.description or status.phrase,
-        instance=request.url.path,
-        request_id=request.scope.get("request_id", ""),
-        errors=[dict(one) for one in invalid] or None,
-    )
-    extra = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    body = problem.model_dump(exclude_none=True)
-    return JSONResponse(body, status.value, {**extra, **(headers or {})}, MEDIA_TYPE)
+def as_problem(request: Request, error: Exception) -> Problem:
+    """For every error raised on purpose, and (as 500) for every other."""
+    kind = _kebab(type(error).__name__) if isinstance(error, errors.MicroModelError) else "internal-error"
+    return _problem(request, status_of(error), kind=kind, detail=str(error))
 
 
 def problem_of_error(request: Request, error: Exception) -> JSONResponse:
-    """For every error raised on purpose, and (as 500) for every other."""
-    kind = _kebab(type(error).__name__) if isinstance(error, errors.MicroModelError) else "internal-error"
-    return problem_response(request, status_of(error), kind=kind, detail=str(error))
+    """As `as_problem`, with a challenge where a key is missing."""
+    challenge = CHALLENGE_OF.get(type(error))
+    return _response(as_problem(request, error), {} if challenge is None else {"WWW-Authenticate": challenge})
 
 
 def problem_of_http(request: Request, error: Exception) -> JSONResponse:
     """For what the web framework refuses: no such route, wrong method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    return problem_response(request, status, kind=_kebab(status.name.title()), detail=str(error.detail), headers=error.headers)
+    return _response(_problem(request, status, kind=_kebab(status.name.title()), detail=str(error.detail)), error.headers or {})
 
 
 def problem_of_validation(request: Request, error: Exception) -> JSONResponse:
@@ -84,7 +77,32 @@ def problem_of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     invalid = [{"in": [str(step) for step in one["loc"]], "message": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{'.'.join(one['in'])}: {one['message']}" for one in invalid)
-    return problem_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, kind="bad-parameter", detail=detail, invalid=invalid)
+    return _response(_problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, kind="bad-parameter", detail=detail, invalid=invalid), {})
+
+
+def _problem(
+    request: Request, status: HTTPStatus, *, kind: str, detail: str, invalid: Sequence[Mapping[str, Any]] = ()
+) -> Problem:
+    """What went wrong inside (any 5xx) is told to the log, not to the client."""
+    said = detail if status < HTTPStatus.INTERNAL_SERVER_ERROR else status.description or status.phrase
+    request_id, path = request.scope.get("request_id", ""), request.scope["path"]
+    _log.info("refused request_id=%s status=%d kind=%s path=%r detail=%r", request_id, status, kind, path, detail)
+    return Problem(
+        type=f"urn:micromodels:{kind}",
+        title=status.phrase,
+        status=status.value,
+        detail=said,
+        instance=request.url.path,
+        request_id=request_id,
+        errors=[dict(one) for one in invalid] or None,
+        error=said if path.startswith("/v2") else None,
+    )
+
+
+def _response(problem: Problem, headers: Mapping[str, str]) -> JSONResponse:
+    waits = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+    extra = {"Retry-After": str(RETRY_AFTER_S)} if waits else {}
+    return JSONResponse(problem.model_dump(exclude_none=True), problem.status, {**extra, **headers}, MEDIA_TYPE)
 
 
 def _kebab(name: str) -> str:

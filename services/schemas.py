@@ -31,7 +31,7 @@ class ImagesIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    images: list[str] = Field(description="Encoded pictures (JPEG, PNG, …), each as base64 or as a data: URL")
+    images: list[str] = Field(fail_fast=True, description="Encoded pictures (JPEG, PNG, …), each as base64 or as a data: URL")
 
 
 class MaskOut(BaseModel):
@@ -167,6 +167,9 @@ class Problem(BaseModel):
     instance: str = Field(examples=["/v1/models/front_door/predict"])
     request_id: str
     errors: list[dict[str, Any]] | None = None
+    error: str | None = Field(
+        default=None, description="`detail` by the name that the Open Inference Protocol has for it; under /v2"
+    )
 
 
 def _named(points_xyv: Sequence[float], names: Sequence[str]) -> list[KeypointOut]:

@@ -16,10 +16,16 @@ class Settings(BaseSettings):
     store: str = Field(min_length=1, description="Root of the store: a local directory or s3://…")
     live_ttl_s: float = Field(default=2.0, ge=0, description="Seconds until a newly promoted generation is noticed, at most")
 
+    keys_file: str | None = Field(default=None, min_length=1, description="API keys; without them only this machine is answered")
+
     max_image_bytes: int = Field(default=16 * _MIB, gt=0, description="Encoded bytes of one picture")
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")
     max_images: int = Field(default=32, gt=0, description="Pictures in one request")
     max_request_bytes: int = Field(default=64 * _MIB, gt=0, description="Body of one request, encoding included")
+    max_json_values: int = Field(
+        default=2_000_000, gt=0, description="Values in a JSON body, each list and object one; bounds the memory of reading it"
+    )
+    body_timeout_s: float = Field(default=60.0, gt=0, description="Seconds in which a body has to arrive")
     max_host_pixels: int = Field(
         default=80_000_000, gt=0, description="Pixels decoded at once on one host; also the most in one request"
     )
@@ -42,4 +48,6 @@ class Settings(BaseSettings):
         default=0.1, ge=0, description="CPUs reserved for one ingress; it waits, copies, decodes a few"
     )
     ongoing_per_ingress: int = Field(default=64, gt=0, description="Requests one ingress handles at once")
-    queued_per_ingress: int = Field(default=256, gt=0, description="Requests one ingress lets wait for a host; more get 503")
+    queued_per_ingress: int = Field(
+        default=256, gt=0, description="Requests that wait for an ingress, and for a host, at most; more get 503"
+    )

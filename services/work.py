@@ -1,6 +1,7 @@
 """Routes for whoever shows frames to people: what waits, the pictures, and what people said. Transport only."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Annotated
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from services.body import read_json
 from services.catalogue import Catalogue
 from services.examples import ANSWERS_BODY, KEPT, QUEUE, problems
+from services.gate import ANNOTATE, READ
 from services.schemas import AnnotationOut
 from services.settings import Settings
 from services.work_schemas import ActionsDone, AnswerIn, AnswerKept, AnswersIn, FrameToDo, Proposal, Receipt, WorkQueue
@@ -26,6 +28,7 @@ from training.store.store import Store
 
 __all__ = ["add_work"]
 
+_log = logging.getLogger(__name__)
 NUM_DECODING = 2  # frames of shards decoded at once
 JPEG_QUALITY = 92
 NEEDED = '{"answers": [{"answer_id": …, "shard_id": …, "ontology": …, "frame_index": …, "kind": …, "annotations": […], …}]}'
@@ -41,6 +44,7 @@ def add_work(api: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
 def _add_queue(api: FastAPI, catalogue: Catalogue) -> None:
     @api.get(
         "/v1/queue",
+        dependencies=[READ],
         summary="Frames that wait for a person",
         response_model_exclude_none=True,
         responses={200: {"content": {"application/json": {"example": QUEUE}}}, **problems(404)},
@@ -63,13 +67,17 @@ def _add_queue(api: FastAPI, catalogue: Catalogue) -> None:
 def _add_answers(api: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
     @api.post(
         "/v1/annotations",
+        dependencies=[ANNOTATE],
         summary="Keep what people said about frames",
         responses={200: {"content": {"application/json": {"example": KEPT}}}, **problems(404, 409, 413, 415)},
         openapi_extra={"requestBody": ANSWERS_BODY},
     )
     async def annotations(request: Request) -> Receipt:
         given = await read_json(request, AnswersIn, settings, needed=NEEDED)
-        return await asyncio.to_thread(_kept, catalogue.store, given.answers)
+        receipt = await asyncio.to_thread(_kept, catalogue.store, given.answers)
+        said = request.scope.get("request_id"), request.scope.get("key"), receipt.recorded
+        _log.info("annotated request_id=%s key=%s recorded=%d", *said)
+        return receipt
 
 
 def _add_pictures(api: FastAPI, catalogue: Catalogue) -> None:
@@ -77,6 +85,7 @@ def _add_pictures(api: FastAPI, catalogue: Catalogue) -> None:
 
     @api.get(
         "/v1/shards/{shard_id}/frames/{frame_index}.jpg",
+        dependencies=[READ],
         summary="The picture of one frame",
         response_class=Response,
         responses={200: {"content": {"image/jpeg": {}}}, **problems(404)},

@@ -76,7 +76,7 @@ class AnnotationIn(BaseModel):
     annotation_id: str | None = Field(default=None, description="Of the proposal that this was")
     bbox_xyxy: tuple[float, float, float, float] | None = None
     mask: MaskOut | None = None
-    keypoints: list[KeypointIn] | None = None
+    keypoints: Annotated[list[KeypointIn], Field(fail_fast=True)] | None = None
     track_id: str | None = Field(default=None, max_length=150)
     ambiguous: bool = Field(default=False, description="Nobody can tell: nothing is learned from it, nothing judged on it")
     level: Literal["object", "image"] | None = Field(default=None, description="Not needed: the ontology's task says it")
@@ -111,7 +111,7 @@ class AnswerIn(BaseModel):
     who: Line
     when: str = Field(description="ISO 8601 in UTC, by the client's clock", examples=["2026-01-02T03:04:05+00:00"])
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="Measured, for the whole frame")
-    annotations: list[AnnotationIn] = Field(max_length=2000)
+    annotations: list[AnnotationIn] = Field(max_length=2000, fail_fast=True)
 
 
 class AnswersIn(BaseModel):
@@ -119,7 +119,7 @@ class AnswersIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    answers: list[AnswerIn] = Field(min_length=1, max_length=1000)
+    answers: list[AnswerIn] = Field(min_length=1, max_length=1000, fail_fast=True)
 
 
 class ActionsDone(BaseModel):

@@ -2,11 +2,14 @@
 
 import os
 import time
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cluster.cli.output import StoreOption
+from training.errors import KeysNeeded
 
 __all__ = ["serve"]
 
@@ -17,11 +20,16 @@ def serve(
     store: StoreOption,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
+    keys: Annotated[
+        Path | None, typer.Option(envvar="MICROMODELS_KEYS_FILE", metavar="FILE", help="API keys; needed outside this machine.")
+    ] = None,
 ) -> int:
     """Answer POST /v1/models/SHARD/predict for every live micro-model of the store, until Ctrl-C.
 
     Example: micromodels serve --store ./store --port 8000
     """
+    if keys is None and not _is_loopback(host):
+        raise KeysNeeded(f"--host {host}: needed --keys FILE, since whoever reaches the port is answered; docs/security.md")
     from training.store.store import Store
 
     url = Store.open(store).url
@@ -29,7 +37,15 @@ def serve(
     from cluster.serving import serving
     from cluster.session import ray_session
 
-    with ray_session(num_cpus=max(_LEAST_CPUS, os.cpu_count() or 1)), serving(url, host=host, port=port):
+    served = serving(url, host=host, port=port, keys_file=None if keys is None else str(keys))
+    with ray_session(num_cpus=max(_LEAST_CPUS, os.cpu_count() or 1)), served:
         typer.echo(f"serving {url} on http://{host}:{port}, Ctrl-C to stop", err=True)
         while True:
             time.sleep(3600)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -16,6 +16,7 @@ from PIL import Image
 from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
+from services.keys import KeyFile
 from services.payload import Picture
 from services.settings import Settings
 from training.data.annotations import Annotation, FrameLabels
@@ -60,14 +61,15 @@ class FixedHosts:
 
 
 class Client:
-    """Asks an application directly, without a socket."""
+    """Asks an application directly, without a socket; base_url: the address that it would have been connected to."""
 
-    def __init__(self, api: FastAPI) -> None:
+    def __init__(self, api: FastAPI, base_url: str) -> None:
         self._transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+        self._base_url = base_url
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
         async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://service") as client:
+            async with httpx.AsyncClient(transport=self._transport, base_url=self._base_url) as client:
                 return await client.request(method, path, **sent)
 
         return asyncio.run(ask())
@@ -97,10 +99,10 @@ def hosts() -> FixedHosts:
 def client_of(store: Store, hosts: FixedHosts) -> Callable[..., Client]:
     """Settings values -> a client of an API over `store` and `hosts`."""
 
-    def make(**values: Any) -> Client:
+    def make(base_url: str = "http://127.0.0.1:8000", keys: KeyFile | None = None, **values: Any) -> Client:
         settings = Settings(store=store.url, live_ttl_s=0, **values)
-        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings)
-        return Client(api)
+        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys)
+        return Client(api, base_url)
 
     return make
 

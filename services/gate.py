@@ -1,0 +1,73 @@
+"""Who is let in: without keys only this machine, with keys whoever has one of the scope that the route needs."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from services.keys import KeyFile
+from training.errors import Forbidden, KeysNeeded, Unauthorized
+
+__all__ = ["ANNOTATE", "PREDICT", "READ", "admit"]
+
+_BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
+
+
+async def admit(
+    request: Request, needed: SecurityScopes, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> None:
+    """Runs before anything of the request but its head is looked at; keys are in `app.state.keys`, None without.
+
+    Raises:
+        KeysNeeded: there are no keys, and the request came from outside, or by a name that a page outside may have chosen.
+        Unauthorized: no key, or one that nobody has.
+        Forbidden: a key without the scope.
+        KeysUnusable: the file of keys cannot be read now.
+    """
+    keys: KeyFile | None = request.app.state.keys
+    if keys is None:
+        _check_loopback(request)
+        return
+    if given is None:
+        raise Unauthorized("no key, needed 'Authorization: Bearer …'")
+    key = keys.find(given.credentials)
+    if key is None:
+        raise Unauthorized("a key that is not known")
+    request.scope["key"] = key.name
+    _check_scopes(key.name, [scope for scope in needed.scopes if not key.may(scope)])
+
+
+def _check_scopes(name: str, missing: Sequence[str]) -> None:
+    if missing:
+        raise Forbidden(f"key {name} has not the scope {', '.join(missing)}")
+
+
+def _check_loopback(request: Request) -> None:
+    """The address that was connected to is this machine's own, and so is the name in the request (DNS can be rebound)."""
+    address, _ = request.scope.get("server") or ("", None)
+    if not _is_loopback(address):
+        raise KeysNeeded("the service has no keys, so that only its own machine is answered")
+    if not _is_loopback(_hostname(request)):
+        raise KeysNeeded("the service has no keys, so that it answers only to the name localhost and loopback addresses")
+
+
+def _hostname(request: Request) -> str:
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+READ: Any = Security(admit, scopes=["read"])
+PREDICT: Any = Security(admit, scopes=["predict"])
+ANNOTATE: Any = Security(admit, scopes=["annotate"])
