@@ -18,9 +18,11 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from cluster.coordinator import MAX_ATTEMPTS, Coordinator, FleetState
+from cluster.actors import start_keeper
+from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
+from cluster.watching import watched
 from training.learning.generation import FitJob, FitReceipt, fit_jobs
 from training.learning.groups import fits_at_once
 from training.learning.recipes import Recipe
@@ -66,7 +68,7 @@ def fit_fleet(
     """
     if not jobs:
         return []
-    coordinator = _start_coordinator(jobs)
+    coordinator = start_keeper(Coordinator, list(jobs), max_attempts=MAX_ATTEMPTS)
     shape = plan_workers(num_workers, len(jobs))
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     what["bundle_size"] = bundle_size(shape, len(jobs))
@@ -82,12 +84,7 @@ def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
     return max(1, min(fits_at_once("cuda" if shape.gpus else "cpu"), num_jobs // shape.num_workers))
 
 
-def _start_coordinator(jobs: Sequence[FitJob]) -> Any:
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Coordinator)
-    return actor.remote(list(jobs), max_attempts=MAX_ATTEMPTS)
-
-
-def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> TorchTrainer:
+def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> "_Trainer":
     resources = {"CPU": shape.cpus, **({"GPU": shape.gpus} if shape.gpus else {})}
     return _Trainer(
         fit_loop,
@@ -104,16 +101,27 @@ def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failu
 
 
 class _Trainer(TorchTrainer):
-    """TorchTrainer that leaves Ctrl-C to its caller; it would end the process with exit code 0."""
+    """TorchTrainer that leaves Ctrl-C to its caller, and can be stopped.
+
+    Ray's own handler would end the process with exit code 0. A controller whose worker's node died waits for as large a
+    node to come back, and hears nothing meanwhile, even when the others have done all the work.
+    """
+
+    _controller: Any = None
+
+    def stop(self) -> None:
+        """Let fit() raise; the workers end with their controller."""
+        if self._controller is not None:
+            ray.kill(self._controller)
 
     def _register_sigint_handler(self, controller: Any) -> None:
-        return
+        self._controller = controller
 
 
-def _run(trainer: TorchTrainer, coordinator: Any, progress: Progress | None) -> Exception | None:
+def _run(trainer: _Trainer, coordinator: Any, progress: Progress | None) -> Exception | None:
     """Run to the end and return what broke the trainer, if anything did."""
     try:
-        with _shown(progress, coordinator):
+        with watched(coordinator, progress, trainer.stop):
             trainer.fit()
     except Exception as error:
         return error
@@ -121,30 +129,6 @@ def _run(trainer: TorchTrainer, coordinator: Any, progress: Progress | None) -> 
         coordinator.close.remote()
         raise
     return None
-
-
-@contextmanager
-def _shown(progress: Progress | None, coordinator: Any) -> Iterator[None]:
-    """Show where the fleet stands for as long as the block lasts, and once more at its end."""
-    over = threading.Event()
-
-    def show() -> None:
-        state: FleetState = ray.get(coordinator.state.remote())
-        if progress is not None:
-            progress.update(state.finished, failed=state.failed, note="" if state.workers else "starting workers")
-
-    def watch() -> None:
-        while not over.wait(_POLL_S):
-            show()
-
-    watcher = threading.Thread(target=watch, name="progress", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-    show()
 
 
 def fit_loop(config: dict[str, Any]) -> None:

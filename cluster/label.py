@@ -15,7 +15,9 @@ import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
+from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Attempts
+from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.learning.labelling import Clip, ClipReceipt, Labeller
@@ -73,12 +75,15 @@ def label_fleet(
     """
     if not clips:
         return []
-    attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
+    attempts, metrics, failed = start_keeper(Attempts), LabelMetrics(len(clips)), 0
     receipts: list[ClipReceipt] = []
     for batch in _stream(store_url, clips, attempts, plan_workers(num_workers, len(clips)), labeller):
-        receipts.extend(ClipReceipt(**row) for row in batch.to_pylist())
+        news = [ClipReceipt(**row) for row in batch.to_pylist()]
+        receipts += news
+        failed += sum(receipt.error is not None for receipt in news)
+        metrics.add(news)
         if progress is not None:
-            progress.update(len(receipts), failed=sum(receipt.error is not None for receipt in receipts))
+            progress.update(len(receipts), failed=failed)
     return receipts
 
 

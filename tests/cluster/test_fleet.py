@@ -38,13 +38,13 @@ class RunningFleet:
 
     def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any] = HOW) -> None:
         self._coordinator: Any = None
-        start = cluster.fleet._start_coordinator
+        start = cluster.fleet.start_keeper
 
-        def remember(*args: Any) -> Any:
-            self._coordinator = start(*args)
+        def remember(*args: Any, **options: Any) -> Any:
+            self._coordinator = start(*args, **options)
             return self._coordinator
 
-        monkeypatch.setattr(cluster.fleet, "_start_coordinator", remember)
+        monkeypatch.setattr(cluster.fleet, "start_keeper", remember)
         self.receipts: list[FitReceipt] = []
         jobs = plan_fits(store, None, None, **how).jobs
         self.thread = threading.Thread(target=lambda: self.receipts.extend(fit_fleet(store.url, jobs, **how, num_workers=2)))
