@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import typer
+import yaml
 
 from cluster.cli.main import app
 
@@ -27,7 +28,31 @@ def _groups(manifest: Manifest, flavour: str) -> list[Document]:
 def test_an_overlay_brings_one_thing_on_the_cluster_of_its_flavour(overlay: str, built: Built, manifest: Manifest) -> None:
     (run,) = (one for one in built(overlay) if one["apiVersion"] == "ray.io/v1")
     cluster = run["spec"].get("rayClusterSpec") or run["spec"].get("rayClusterConfig") or run["spec"]
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]] if run["kind"] == "RayService" else []:
+        _without_keys(group["template"]["spec"])
     assert cluster == manifest(f"{Path(overlay).parent}/cluster", "RayCluster")["spec"]
+
+
+def _without_keys(pod: Document) -> None:
+    """Take the API keys out of a pod of the service, which alone has them."""
+    for place in (pod["volumes"], pod["containers"][0]["volumeMounts"]):
+        (keys,) = (one for one in place if one["name"] == "keys")
+        place.remove(keys)
+
+
+def test_every_pod_of_the_service_has_the_keys_that_its_settings_name_from_a_secret(manifest: Manifest) -> None:
+    spec = manifest("cpu/serve", "RayService")["spec"]
+    (application,) = yaml.safe_load(spec["serveConfigV2"])["applications"]
+    for group in [spec["rayClusterConfig"]["headGroupSpec"], *spec["rayClusterConfig"]["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (volume,) = (one for one in pod["volumes"] if one["name"] == "keys")
+        (mount,) = (one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "keys")
+        assert volume["secret"]["secretName"] == "micromodels-keys"
+        assert not volume["secret"].get("optional")
+        assert mount["readOnly"]
+        assert Path(application["args"]["keys_file"]).parent == Path(mount["mountPath"])
+        page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+        assert f"generic micromodels-keys --from-file={Path(application['args']['keys_file']).name}=" in page
 
 
 @pytest.mark.parametrize("run", ["fit", "label"])
