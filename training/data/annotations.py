@@ -78,6 +78,11 @@ class Annotation:
         if len(self.keypoints_xyv or ()) % 3:
             raise BadAnnotation(f"{self.class_name}: {len(self.keypoints_xyv or ())} keypoint numbers, needed x, y, v triples")
 
+    @property
+    def drawn(self) -> bool:
+        """Whether somebody said exactly where it is; what a machine drew and a person let stand is only near enough."""
+        return self.provenance in ("human", "imported")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLabels:

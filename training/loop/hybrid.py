@@ -77,7 +77,7 @@ def _smoothed(track: Track, shown: Sequence[int], frame_wh: tuple[int, int]) -> 
     places = np.array([place(annotation) for annotation in track.seen.values()])
     size = float(np.exp(np.median(places[:, 2:])))
     unit = np.array([size, size, 1, 1])
-    path = _path(seen - first, places / unit, np.isin(seen, list(track.human)), last - first + 1) * unit
+    path = _path(seen - first, places / unit, np.isin(seen, track.exact), last - first + 1) * unit
     points = _point_paths(track, size)
     for index in shown:
         nearest = int(seen[np.abs(seen - index).argmin()])
@@ -112,7 +112,7 @@ def _point_paths(track: Track, size: float) -> list[tuple[int, Array]]:
     for point in range(max(placed, default=-1) + 1):
         seen = np.array(list(placed[point]), np.int64)
         values = np.array(list(placed[point].values())).reshape(-1, 2)
-        exact = np.isin(seen, list(track.human))
+        exact = np.isin(seen, track.exact)
         start, stop = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
         found.append((start, _path(seen - start, values / size, exact, stop - start) * size if len(seen) else values))
     return found

@@ -36,6 +36,11 @@ class Track:
             self.human.add(frame_index)
             self.track_id = annotation.track_id or self.track_id
 
+    @property
+    def exact(self) -> list[int]:
+        """Frames on which a person drew it; what people let stand is there, but where the machine said."""
+        return [index for index in self.human if self.seen[index].drawn]
+
     def expected(self, frame_index: int, *, doubted: int = 0) -> Array:
         """Centre x, y and log width, height where the object goes on as it did before its last `doubted` boxes."""
         recent = list(self.seen)[-REMEMBERED - doubted :]

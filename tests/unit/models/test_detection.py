@@ -139,3 +139,10 @@ def test_the_loss_of_the_right_answer_is_far_below_that_of_the_start() -> None:
     targets = task.targets([frame(box(10, 8, 42, 40))], [PLACE], CONFIG, EASY)
     start = {"heat": torch.full_like(targets["heat"], -3.9), "box": torch.zeros_like(targets["box"])}
     assert task.loss(answers(targets), targets).item() < 0.1 * task.loss(start, targets).item()
+
+
+def test_sides_are_learned_from_what_people_drew_and_not_from_what_they_let_stand() -> None:
+    drawn, confirmed = box(8, 8, 24, 24), box(72, 24, 104, 56, score=0.9)
+    targets = Detection(ONTOLOGY).targets([frame(drawn, confirmed)], [PLACE], CONFIG, {})
+    assert [float(targets["heat"][0, 0, y, x]) for y, x in ((2, 2), (5, 11))] == [1.0, 1.0]
+    assert [bool(targets["box_weight"][0, y, x] > 0) for y, x in ((2, 2), (5, 11))] == [True, False]
