@@ -2,46 +2,33 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from functools import partial
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from services.answering import Answer
+from services.asking import Generation, Hosts, MinScore, Ontology, ShardId
+from services.body import check_media_type
 from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
-from services.examples import PREDICT_BODY, PREDICTIONS, problems
+from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, problems
 from services.gate import PREDICT, READ
 from services.keys import KeyFile
-from services.payload import Picture, read_pictures
+from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
+from services.protocol import add_protocol
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
+from services.stream import MEDIA_TYPE, Stream
 from services.work import add_work
 from training.errors import MicroModelError
 from training.store.card import Card
 
-__all__ = ["Hosts", "create_api"]
-
-ShardId = Annotated[str, Path(description="A shard id; also 'shard@live' or 'shard@3'", examples=["front_door", "front_door@3"])]
-Ontology = Annotated[str | None, Query(description="Needed only if the shard has models of several ontologies")]
-Generation = Annotated[str, Query(pattern=r"^(live|[1-9][0-9]{0,8})$", description="'live' or a number")]
-MinScore = Annotated[float, Query(ge=0, le=1, description="Leave out labels scored lower; the model's own threshold stays")]
-
-
-class Hosts(Protocol):
-    """Who computes."""
-
-    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
-        """Raises HostUnavailable, TimedOut, and what services.host.Host.predict raises."""
-        ...
-
-    async def check(self) -> None:
-        """Raises HostUnavailable, TimedOut."""
-        ...
+__all__ = ["create_api"]
 
 
 def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None) -> FastAPI:
@@ -54,7 +41,9 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: Key
     api.add_exception_handler(RequestValidationError, problem_of_validation)
     _add_predict(api, catalogue, hosts, settings)
     _add_models(api, catalogue)
+    _add_stream(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
+    add_protocol(api, catalogue, hosts, settings)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api
@@ -64,7 +53,7 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
     @api.post(
         "/v1/models/{shard_id}/predict",
         response_model_exclude_none=True,
-        responses={200: {"content": {"application/json": {"examples": PREDICTIONS}}}, **problems(404, 413, 415, 504)},
+        responses={200: {"content": {"application/json": {"examples": PREDICTIONS}}}, **problems(404, 408, 413, 415, 504)},
         openapi_extra={"requestBody": PREDICT_BODY},
         dependencies=[PREDICT],
         summary="Label pictures",
@@ -81,6 +70,27 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
         card = await asyncio.to_thread(catalogue.resolve, wanted)
         answer = await hosts.predict(card, await read_pictures(request, settings))
         return _prediction(card, answer, min_score, started)
+
+
+def _add_stream(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+    @api.post(
+        "/v1/models/{shard_id}/predict-stream",
+        response_class=Response,
+        responses={200: {"content": {MEDIA_TYPE: {"example": STREAMED}}}, **problems(404, 415)},
+        openapi_extra={"requestBody": STREAM_BODY},
+        dependencies=[PREDICT],
+        summary="Label pictures, a JSON line each",
+    )
+    async def predict_stream(
+        request: Request,
+        shard_id: ShardId,
+        ontology: Ontology = None,
+        generation: Generation = "live",
+        min_score: MinScore = 0.0,
+    ) -> Stream:
+        check_media_type(request, MEDIA_TYPE)
+        card = await asyncio.to_thread(catalogue.resolve, reference(shard_id, generation, ontology))
+        return Stream(request, settings, ModelUsed.of(card), min_score, partial(hosts.predict, card))
 
 
 def _add_models(api: FastAPI, catalogue: Catalogue) -> None:
@@ -116,11 +126,10 @@ def _add_document(api: FastAPI) -> None:
 
 
 def _prediction(card: Card, answer: Answer, min_score: float, started: float) -> Prediction:
-    used = ModelUsed(shard_id=card.shard_id, ontology=card.ontology, task=card.task, generation=card.generation)
     pairs = zip(answer.labels, answer.sizes_wh, strict=True)
     measured: dict[str, Any] = {name: getattr(answer, name) for name in ("prepare_s", "wait_s", "model_s", "batch_images")}
     return Prediction(
-        model=used,
+        model=ModelUsed.of(card),
         images=[ImageLabels.of(labels, size_wh, min_score, answer.keypoint_names) for labels, size_wh in pairs],
         timings=Timings(**measured, total_s=time.perf_counter() - started),
     )

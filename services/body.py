@@ -27,7 +27,7 @@ async def read_json(request: Request, schema: type[Schema], settings: Settings, 
         TooSlow: the body did not arrive in time.
     """
     check_media_type(request, "application/json")
-    body = await limited(request, settings).body()
+    body = await limited(request, settings.max_request_bytes, settings.body_timeout_s).body()
     return await asyncio.to_thread(parsed, schema, body, settings, needed=needed)
 
 
@@ -38,12 +38,11 @@ def check_media_type(request: Request, needed: str) -> None:
         raise UnsupportedMediaType(f"content type {media_type!r:.100}, needed {needed}")
 
 
-def limited(request: Request, settings: Settings) -> Request:
+def limited(request: Request, max_bytes: int, timeout_s: float) -> Request:
     """The same request, whose body stops with TooLarge once it is known to be so, and with TooSlow when its time is over."""
-    max_bytes = settings.max_request_bytes
     refusal = TooLarge(f"the body is larger than {max_bytes} bytes")
     announced = request.headers.get("content-length", "")
-    until = asyncio.get_running_loop().time() + settings.body_timeout_s
+    until = asyncio.get_running_loop().time() + timeout_s
     num_bytes = 0
 
     async def receive() -> Message:
@@ -52,7 +51,7 @@ def limited(request: Request, settings: Settings) -> Request:
             async with asyncio.timeout_at(until):
                 message = await request.receive()
         except TimeoutError as error:
-            raise TooSlow(f"{num_bytes} bytes in {settings.body_timeout_s} s, needed the whole body") from error
+            raise TooSlow(f"{num_bytes} bytes in {timeout_s} s, needed the whole body") from error
         num_bytes += len(message.get("body", b""))
         if num_bytes > max_bytes or (announced.isdecimal() and int(announced) > max_bytes):
             raise refusal

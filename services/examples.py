@@ -3,10 +3,23 @@
 from http import HTTPStatus
 from typing import Any
 
+from services.protocol_schemas import InferIn
 from services.schemas import Problem
 from services.work_schemas import AnswersIn
 
-__all__ = ["ANSWERS", "ANSWERS_BODY", "KEPT", "PREDICTIONS", "PREDICT_BODY", "QUEUE", "problems"]
+__all__ = [
+    "ANSWERS",
+    "ANSWERS_BODY",
+    "INFERRED",
+    "INFER_BODY",
+    "KEPT",
+    "PREDICTIONS",
+    "PREDICT_BODY",
+    "QUEUE",
+    "STREAMED",
+    "STREAM_BODY",
+    "problems",
+]
 
 _BINARY = {"type": "string", "format": "binary"}
 
@@ -111,6 +124,45 @@ PREDICTIONS: dict[str, dict[str, Any]] = {
             ],
         ),
     },
+}
+
+
+STREAM_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "A JSON object with a picture in base64 on each line",
+    "content": {
+        "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"id": "a", "image": "/9j/4AAQSkZJRgABAQ…"}\n'}
+    },
+}
+
+STREAMED = (
+    '{"position":0,"id":"a","model":{"shard_id":"front_door","ontology":"detection.person-parcel","task":"detection",'
+    '"generation":2},"image":{"width":640,"height":480,"annotations":[]}}\n'
+)
+
+INFER: dict[str, Any] = {
+    "id": "42",
+    "parameters": {"min_score": 0.5},
+    "inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": ["/9j/4AAQSkZJRgABAQ…"]}],
+}
+
+INFER_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "One tensor of pictures",
+    "content": {"application/json": {"schema": _whole(InferIn.model_json_schema()), "example": INFER}},
+}
+
+INFERRED: dict[str, Any] = {
+    "model_name": "front_door",
+    "model_version": "2",
+    "id": "42",
+    "outputs": [
+        {"name": "size_hw", "datatype": "INT32", "shape": [1, 2], "data": [480, 640]},
+        {"name": "picture", "datatype": "INT32", "shape": [1], "data": [0]},
+        {"name": "class_name", "datatype": "BYTES", "shape": [1], "data": ["person"]},
+        {"name": "score", "datatype": "FP32", "shape": [1], "data": [0.97]},
+        {"name": "bbox_xyxy", "datatype": "FP32", "shape": [1, 4], "data": [312.4, 118.0, 401.9, 388.2]},
+    ],
 }
 
 

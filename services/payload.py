@@ -18,7 +18,7 @@ from services.schemas import ImagesIn
 from services.settings import Settings
 from training.errors import BadPicture, BadRequest, EmptyRequest, TooLarge, UnsupportedMediaType
 
-__all__ = ["Picture", "read_pictures"]
+__all__ = ["Picture", "decode_base64", "measured", "measured_all", "read_pictures"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,8 @@ async def read_pictures(request: Request, settings: Settings) -> list[Picture]:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     read = _READERS.get(media_type, _raw if media_type.startswith("image/") else _unsupported)
-    encoded = await read(limited(request, settings), settings)
-    if not encoded:
-        raise EmptyRequest("no picture in the request, needed at least one")
-    if len(encoded) > settings.max_images:
-        raise TooLarge(f"{len(encoded)} pictures in one request, needed at most {settings.max_images}")
-    return await asyncio.to_thread(_measured, encoded, settings)
+    encoded = await read(limited(request, settings.max_request_bytes, settings.body_timeout_s), settings)
+    return await asyncio.to_thread(measured_all, encoded, settings)
 
 
 async def _raw(request: Request, settings: Settings) -> list[bytes]:
@@ -87,10 +83,11 @@ _READERS: Mapping[str, Reader] = {"application/json": _json, "multipart/form-dat
 
 def _decode_json(body: bytes, settings: Settings) -> list[bytes]:
     images = parsed(ImagesIn, body, settings, needed='{"images": ["base64…"]}').images
-    return [_decode_base64(image, f"images.{position}") for position, image in enumerate(images)]
+    return [decode_base64(image, f"images.{position}") for position, image in enumerate(images)]
 
 
-def _decode_base64(text: str, name: str) -> bytes:
+def decode_base64(text: str, name: str) -> bytes:
+    """Of base64 or of a data: URL. Raises BadRequest."""
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -99,15 +96,30 @@ def _decode_base64(text: str, name: str) -> bytes:
         raise BadRequest(f"{name}: not base64: {error}") from error
 
 
-def _measured(encoded: Sequence[bytes], settings: Settings) -> list[Picture]:
-    pictures = [_picture(data, f"picture {position}", settings) for position, data in enumerate(encoded)]
+def measured_all(encoded: Sequence[bytes], settings: Settings) -> list[Picture]:
+    """The pictures of one request, by what their headers say.
+
+    Raises:
+        EmptyRequest: none.
+        BadPicture, TooLarge: as `measured`; or too many of them, or too many pixels together.
+    """
+    if not encoded:
+        raise EmptyRequest("no picture in the request, needed at least one")
+    if len(encoded) > settings.max_images:
+        raise TooLarge(f"{len(encoded)} pictures in one request, needed at most {settings.max_images}")
+    pictures = [measured(data, f"picture {position}", settings) for position, data in enumerate(encoded)]
     total = sum(picture.num_pixels for picture in pictures)
     if total > settings.max_host_pixels:
         raise TooLarge(f"{total} pixels in one request, needed at most {settings.max_host_pixels}")
     return pictures
 
 
-def _picture(data: bytes, name: str, settings: Settings) -> Picture:
+def measured(data: bytes, name: str, settings: Settings) -> Picture:
+    """
+    Raises:
+        BadPicture: not a picture.
+        TooLarge: more bytes or pixels than one picture may have.
+    """
     if len(data) > settings.max_image_bytes:
         raise TooLarge(f"{name}: {len(data)} bytes, needed at most {settings.max_image_bytes}")
     width, height = _header_size(data, name)

@@ -97,6 +97,10 @@ class ModelUsed(BaseModel):
     task: str
     generation: int
 
+    @classmethod
+    def of(cls, card: Card) -> "ModelUsed":
+        return cls(shard_id=card.shard_id, ontology=card.ontology, task=card.task, generation=card.generation)
+
 
 class Timings(BaseModel):
     """Seconds, and how many pictures (of any models and requests) shared the bank pass."""

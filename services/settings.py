@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")
     max_images: int = Field(default=32, gt=0, description="Pictures in one request")
     max_request_bytes: int = Field(default=64 * _MIB, gt=0, description="Body of one request, encoding included")
+    max_stream_images: int = Field(default=1_000, gt=0, description="Pictures in one stream")
+    max_stream_bytes: int = Field(default=512 * _MIB, gt=0, description="Body of one stream")
+    stream_timeout_s: float = Field(default=600.0, gt=0, description="Seconds in which the body of a stream has to arrive")
     max_json_values: int = Field(
         default=2_000_000, gt=0, description="Values in a JSON body, each list and object one; bounds the memory of reading it"
     )

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import re
@@ -13,6 +14,7 @@ from training.store.store import Store
 
 PREDICT = "/v1/models/garden/predict"
 PNG = {"content-type": "image/png"}
+JSON = {"content-type": "application/json"}
 BOUNDARY = {"content-type": "multipart/form-data; boundary=x"}
 
 
@@ -131,6 +133,7 @@ def test_a_body_that_cannot_be_used_is_a_problem_document(client: Any, sent: dic
         {"max_image_pixels": 1199},
         {"max_images": 1},
         {"max_host_pixels": 2000},
+        {"max_json_values": 1},
     ],
 )
 def test_each_limit_is_413_in_every_form_and_one_less_is_fine(
@@ -140,7 +143,7 @@ def test_each_limit_is_413_in_every_form_and_one_less_is_fine(
         {"files": [("images", ("a.png", png, "image/png")), ("images", ("b.png", png, "image/png"))]},
         {"json": {"images": [b64(png), b64(png)]}},
     ]
-    for sent in forms:
+    for sent in forms if "max_json_values" not in limit else forms[1:]:
         assert_problem(client_of(**limit).post(PREDICT, **sent), 413, "too-large")
         assert client_of().post(PREDICT, **sent).status_code == 200
 
@@ -156,6 +159,21 @@ def test_a_body_without_a_length_is_cut_off_at_the_limit(client_of: Callable[...
 
     assert_problem(client_of(max_request_bytes=5000).post(PREDICT, content=endless(), headers=PNG), 413, "too-large")
     assert sent < 10_000
+
+
+def test_a_body_that_does_not_arrive_in_time_is_408(client_of: Callable[..., Any]) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(60)
+
+    for path, headers in ((PREDICT, PNG), ("/v1/annotations", JSON)):
+        response = client_of(body_timeout_s=0.2).post(path, content=slow(), headers=headers)
+        assert_problem(response, 408, "too-slow", "bytes in 0.2 s")
+
+
+def test_a_list_of_a_million_wrong_things_is_refused_at_the_first(client: Any) -> None:
+    response = client.post(PREDICT, content=b'{"images": [' + b"1," * 1_000_000 + b"1]}", headers=JSON)
+    assert_problem(response, 422, "bad-request", "images.0")
 
 
 def test_a_decompression_bomb_is_413_before_it_is_decoded(client: Any, make_picture: Callable[..., bytes]) -> None:
@@ -261,8 +279,9 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
     assert predict["responses"]["200"]["content"]["application/json"]["examples"]["detection"]["value"]["images"]
     assert {"404", "413", "415", "422", "503", "504"} <= set(predict["responses"])
     assert "application/problem+json" in predict["responses"]["404"]["content"]
-    assert set(document["paths"]) == {
+    assert {path for path in document["paths"] if not path.startswith("/v2")} == {
         "/v1/models/{shard_id}/predict",
+        "/v1/models/{shard_id}/predict-stream",
         "/v1/models",
         "/v1/models/{shard_id}",
         "/v1/queue",

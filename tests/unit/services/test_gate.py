@@ -12,7 +12,7 @@ from services.api import create_api
 from services.keys import KeyFile
 from services.new_key import add_key
 
-OPEN = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 ROUTES = [
     (method, route.path)
     for route in create_api(*[cast(Any, None)] * 3).routes
@@ -20,8 +20,15 @@ ROUTES = [
     for method in sorted(route.methods)
 ]
 CLOSED = [route for route in ROUTES if route[1] not in OPEN]
-NEEDS = {"POST /v1/models/{shard_id}/predict": "predict", "POST /v1/annotations": "annotate"}
-VALUES = {"shard_id": "garden", "frame_index": "0"}
+NEEDS = {
+    "POST /v1/annotations": "annotate",
+    "POST /v1/models/{shard_id}/predict": "predict",
+    "POST /v1/models/{shard_id}/predict-stream": "predict",
+    "POST /v2/models/{shard_id}/infer": "predict",
+    "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",
+}
+VALUES = {"shard_id": "garden", "frame_index": "0", "generation": "1"}
+TENSOR = {"name": "images", "datatype": "BYTES", "shape": [0], "data": []}
 SCOPES = ("read", "predict", "annotate")
 
 
@@ -158,7 +165,9 @@ def test_nothing_in_a_request_is_opened_or_fetched(client: Any, monkeypatch: pyt
 def test_a_name_that_could_be_a_path_is_404_or_unknown_on_every_route_that_takes_one(client: Any, name: str) -> None:
     for method, path in CLOSED:
         if "{shard_id}" in path:
-            response = client.request(method, path.replace("{shard_id}", name).replace("{frame_index}", "0"), content=b"")
+            url = path.format(**{**VALUES, "shard_id": name})
+            headers = {"content-type": "application/x-ndjson"} if path.endswith("stream") else {}
+            response = client.request(method, url, headers=headers, json={"inputs": [TENSOR]})
             assert response.status_code in (404, 405), (path, response.text)
     for query in ({"shard_id": name}, {"ontology": name}):
         assert client.get("/v1/queue", params=query).status_code == 404
