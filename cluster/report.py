@@ -1,4 +1,4 @@
-"""The pages of `simulate`, `demo` and `status`: one HTML file that needs nothing else, neither scripts nor a network."""
+"""The pages of `simulate`, `demo`, `status` and `tune`: one HTML file that needs nothing else, neither scripts nor a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from cluster.report_tables import judged_by, overview, scoreboard
 from training.errors import BadInput
 from training.loop.prospect import Prospect
 
-__all__ = ["Picture", "Step", "write_prospects", "write_report"]
+__all__ = ["Picture", "Step", "write_page", "write_prospects", "write_report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def write_report(
     Raises:
         BadInput: the file cannot be written; names it.
     """
-    _write(
+    write_page(
         path,
         "report.html",
         title=title,
@@ -71,7 +71,7 @@ def write_prospects(path: str | Path, prospects: Sequence[Prospect]) -> None:
     Raises:
         BadInput: the file cannot be written; names it.
     """
-    _write(
+    write_page(
         path,
         "status.html",
         title="Where this stands",
@@ -82,7 +82,12 @@ def write_prospects(path: str | Path, prospects: Sequence[Prospect]) -> None:
     )
 
 
-def _write(path: str | Path, template: str, *, versions: Mapping[str, str], **values: Any) -> None:
+def write_page(path: str | Path, template: str, *, versions: Mapping[str, str], **values: Any) -> None:
+    """Write one page from a template of this package; `values` are what it shows.
+
+    Raises:
+        BadInput: the file cannot be written; names it.
+    """
     versions = {**versions, "micromodels": version("micromodels")}
     page = _environment().get_template(template).render(versions=versions, **values)
     try:

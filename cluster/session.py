@@ -14,7 +14,7 @@ from training.errors import HostUnavailable
 
 __all__ = ["DEFAULTS", "ray_session"]
 
-_LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # only labels, models and receipts pass through it; frames never do
+_LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # labels, models, receipts; of frames only tune's labelled ones
 DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers

@@ -16,10 +16,11 @@ from cluster.cli.rollback import rollback
 from cluster.cli.serve import serve
 from cluster.cli.simulate import simulate
 from cluster.cli.status import status
+from cluster.cli.tune import tune
 
 __all__ = ["VERBS", "app", "main"]
 
-VERBS = (demo, add, fit, label, next_frames, status, rollback, prelabel, import_labels, export, simulate, plan, serve)
+VERBS = (demo, add, fit, label, next_frames, status, rollback, prelabel, import_labels, export, simulate, plan, tune, serve)
 
 app = typer.Typer(
     name="micromodels",
