@@ -27,7 +27,12 @@ def two_cpus() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def processes_below() -> Callable[[int, str], list[int]]:
+    return find_processes_below
+
+
+@pytest.fixture(scope="session")
 def draw() -> Callable[..., Path]:
     return draw_labelled_video
 
@@ -60,3 +65,20 @@ def draw_labelled_video(folder: Path, name: str, *, labelled: tuple[int, ...] = 
     document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "square"}]}
     (folder / f"{name}.coco.json").write_text(json.dumps(document))
     return folder / f"{name}.mp4"
+
+
+def find_processes_below(pid: int, title: str) -> list[int]:
+    """Descendants of a process with `title` in their command line; Ray writes there which actor a process is."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdecimal() and title.encode() in (process / "cmdline").read_bytes() and is_below(process.name, pid):
+                found.append(int(process.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def is_below(child: str, pid: int) -> bool:
+    parent = Path("/proc", child, "stat").read_text().rpartition(")")[2].split()[1]
+    return parent == str(pid) or (parent not in ("0", "1") and is_below(parent, pid))

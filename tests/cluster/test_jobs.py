@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray.job_submission import JobSubmissionClient
+from ray.job_submission import JobStatus, JobSubmissionClient
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
@@ -24,7 +24,7 @@ run = CliRunner()
 @pytest.fixture(scope="module")
 def jobs_address() -> Iterator[str]:
     """The Jobs API of a two-CPU Ray that this process starts and stops."""
-    for name, value in DEFAULTS.items():
+    for name, value in {**DEFAULTS, "RAY_JOB_STOP_WAIT_TIME_S": "60"}.items():
         os.environ.setdefault(name, value)
     context = ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
     try:
@@ -88,3 +88,29 @@ def test_fit_and_label_run_as_submitted_jobs(jobs_address: str, tmp_path: Path, 
         labels, errors = store.predictions.read(shard_id, ontology, 1)
         assert len(labels) == 16
         assert errors == {}
+
+
+def test_a_stopped_job_ends_in_order_and_the_next_one_goes_on(jobs_address: str, tmp_path: Path, draw: Draw) -> None:
+    shards = [f"cam{number}" for number in range(6)]
+    for number, name in enumerate(shards):
+        draw(tmp_path / "data", name, seed=number)
+    assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
+    words = ["-m", "cluster", "fit", "--store", str(tmp_path / "store"), "--recipe", "smoke", "--weights", "none"]
+    client = JobSubmissionClient(jobs_address)
+    job = client.submit_job(entrypoint=" ".join(["python", *words]), runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}})
+
+    def finished() -> set[str]:
+        return {card.parts[-4] for card in tmp_path.glob("store/models/*/*/gen-*/card.json")}
+
+    while not finished() and not client.get_job_status(job).is_terminal():
+        time.sleep(0.05)
+    client.stop_job(job)
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.2)
+    assert client.get_job_status(job) == JobStatus.STOPPED
+    assert "terminated: everything finished so far is kept" in client.get_job_logs(job)
+    assert 1 <= len(kept := finished()) < len(shards), "it was stopped too late to tell"
+
+    said = submit(jobs_address, *words)
+    assert said.count("skipped") >= len(kept)
+    assert finished() == set(shards)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,7 +76,9 @@ def test_a_video_that_cannot_be_read_any_more_is_named_and_the_other_one_is_labe
 
 
 @pytest.mark.usefixtures("two_cpus")
-def test_a_killed_actor_is_replaced_and_its_clip_labelled(fitted: Store) -> None:
+def test_a_killed_actor_is_replaced_and_its_clip_labelled(
+    fitted: Store, processes_below: Callable[[int, str], list[int]]
+) -> None:
     clips = plan_clips(fitted, None, None, frames_per_clip=1).clips
     receipts: list[ClipReceipt] = []
     running = threading.Thread(target=lambda: receipts.extend(label_fleet(fitted.url, clips, num_workers=2)))
@@ -84,7 +86,7 @@ def test_a_killed_actor_is_replaced_and_its_clip_labelled(fitted: Store) -> None
     killed = None
     while running.is_alive() and killed is None:
         if any(fitted.predictions.done(name, fitted.ontologies()[0].name, 1) for name in ("cam0", "cam1")):
-            killed = next(data_actors())
+            killed = processes_below(os.getpid(), "_ClipActor")[0]
             os.kill(killed, signal.SIGKILL)
         time.sleep(0.02)
     running.join()
@@ -92,18 +94,3 @@ def test_a_killed_actor_is_replaced_and_its_clip_labelled(fitted: Store) -> None
     assert len(receipts) == len(clips) == 2 * FRAMES
     assert {receipt.error for receipt in receipts} == {None}
     assert frames_labelled(fitted) == {"cam0": list(range(FRAMES)), "cam1": list(range(FRAMES))}
-
-
-def data_actors() -> Iterator[int]:
-    """Ids of the label actors of the Ray that this very process started."""
-    for process in Path("/proc").iterdir():
-        try:
-            if process.name.isdecimal() and b"_ClipActor" in (process / "cmdline").read_bytes() and is_ours(process.name):
-                yield int(process.name)
-        except OSError:
-            continue
-
-
-def is_ours(pid: str) -> bool:
-    parent = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1]
-    return parent == str(os.getpid()) or (parent not in ("0", "1") and is_ours(parent))
