@@ -23,6 +23,7 @@ from training.errors import (
     UnknownShard,
 )
 from training.store.audits import Audits
+from training.store.descriptors import Descriptors
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.ledger import Ledger
 from training.store.local import LocalObjects
@@ -54,6 +55,7 @@ class Store:
         self.predictions = Predictions(objects)
         self.ledger = Ledger(objects)
         self.queue = Queue(objects)
+        self.descriptors = Descriptors(objects)
         self._audits = Audits(objects)
 
     @classmethod
