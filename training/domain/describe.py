@@ -16,7 +16,7 @@ from training.store.store import Store
 __all__ = ["describe", "describe_missing", "spread"]
 
 MAX_FRAMES = 25  # of a shard that are looked at
-MIN_SPREAD = 0.05  # what re-encoding and resizing do to a picture; a camera that never moves must bear that too
+MIN_SPREAD = 0.05  # a camera that never moves must bear a slightly re-encoded picture; half the size as JPEG 50 is beyond it
 MAX_SPREAD = 0.2  # frames that differ more are left outside: a domain as wide as unlike videos are apart would take in those too
 ORDINARY = 0.9  # share of a shard's frames that are ordinary; the others may be a cut, a flash or a black frame
 
