@@ -160,7 +160,7 @@ def test_nothing_in_a_request_is_opened_or_fetched(client: Any, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e", "a/../b", "a%00b", ".hidden", "s3:%2f%2fx"]
+    "name", ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e", "a/../b", "a%00b", ".hidden", "s3:%2f%2fx"]
 )
 def test_a_name_that_could_be_a_path_is_404_or_unknown_on_every_route_that_takes_one(client: Any, name: str) -> None:
     for method, path in CLOSED:
