@@ -164,7 +164,7 @@ def test_weights_that_cannot_be_read_stop_the_whole_bundle_before_anything_is_fi
 
 def test_a_fit_goes_on_from_a_start_of_the_same_shape(squares: Any) -> None:
     first = squares.fit(TINY)
-    going_on = replace(TINY, continued_steps=1, peak_lr=1e-12)
+    going_on = replace(TINY, continued_steps=1, peak_lr=1e-11)
     labelled = replace(squares.labelled(5), start=Start(ref="squares@1", tensors=first.tensors()))
     bank = fit_bank([labelled], recipe=going_on, backbone=Backbone(name="resnet18", weights="none"))
     again = bank.models[labelled.shard_id].tensors()
