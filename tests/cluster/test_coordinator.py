@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
@@ -25,6 +26,7 @@ def cards(store: Path) -> dict[str, int]:
     return {card.parts[-4]: card.stat().st_mtime_ns for card in store.glob("models/*/*/gen-*/card.json")}
 
 
+@pytest.mark.slow
 def test_a_killed_coordinator_starts_again_and_what_is_published_is_not_fitted_again(
     tmp_path: Path, draw: Draw, processes_below: Callable[[int, str], list[int]]
 ) -> None:

@@ -90,6 +90,7 @@ def test_fit_and_label_run_as_submitted_jobs(jobs_address: str, tmp_path: Path, 
         assert errors == {}
 
 
+@pytest.mark.slow
 def test_a_stopped_job_ends_in_order_and_the_next_one_goes_on(jobs_address: str, tmp_path: Path, draw: Draw) -> None:
     shards = [f"cam{number}" for number in range(6)]
     for number, name in enumerate(shards):

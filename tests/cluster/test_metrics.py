@@ -46,6 +46,7 @@ def wait_for(address: str, expected: dict[tuple[str, ...], float]) -> None:
     assert {key: found.get(key) for key in expected} == expected
 
 
+@pytest.mark.slow
 def test_every_shard_of_a_fit_is_in_one_state(metrics_at: str) -> None:
     leased = {"worker-0": ["a", "b"], "worker-1": ["c"]}
     FitMetrics().show(FleetState(total=10, finished=3, failed=1, workers={}, leased=leased))
@@ -53,6 +54,7 @@ def test_every_shard_of_a_fit_is_in_one_state(metrics_at: str) -> None:
     wait_for(metrics_at, {("micromodels_fit_shards", state): value for state, value in states.items()})
 
 
+@pytest.mark.slow
 def test_fit_and_label_tell_how_far_they_are_without_naming_a_shard(metrics_at: str, tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "data", "cam0")
     draw(tmp_path / "data", "cam1", seed=1)

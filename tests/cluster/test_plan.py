@@ -13,6 +13,7 @@ from training.store.store import Store
 run = CliRunner()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_plan_measures_what_the_store_does_not_know_and_writes_nothing_into_it(tmp_path: Path, draw: Callable[..., Path]) -> None:
     draw(tmp_path / "data", "cam")

@@ -71,6 +71,7 @@ def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_
 MODEL = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_a_pre_trained_detector_is_judged_as_a_neighbour_where_it_knows_the_classes(tmp_path: Path, draw: Draw) -> None:
     """A detector that calls every proposal a car: it does not know squares, and is no use on cars."""

@@ -23,6 +23,7 @@ def tuned(folder: Path, *more: str) -> tuple[Any, dict[str, Any]]:
     return result, json.loads((folder / "tune.json").read_text()) if (folder / "tune.json").exists() else {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_recipes_compete_and_the_winner_can_be_fitted(tmp_path: Path, draw: Callable[..., Path]) -> None:
     for number, name in enumerate(("cam", "pier", "gone")):
