@@ -24,7 +24,10 @@ def cards(store: Path) -> dict[str, int]:
     return {str(card.relative_to(store)): card.stat().st_mtime_ns for card in store.glob("models/*/*/gen-*/card.json")}
 
 
-@pytest.mark.parametrize(("blow", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("blow", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)],
+)
 def test_a_stopped_fit_keeps_what_is_finished_and_the_next_one_fits_only_the_rest(
     blow: signal.Signals, code: int, tmp_path: Path, draw: Draw
 ) -> None:
