@@ -23,11 +23,13 @@ from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from cluster.watching import watched
+from training.errors import named
 from training.learning.generation import FitJob, FitReceipt, fit_jobs
 from training.learning.groups import fits_at_once
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
+from training.models.device import best_device
 from training.store.store import Store
 
 __all__ = ["FleetBackend", "FleetTorchConfig", "bundle_size", "fit_fleet"]
@@ -147,18 +149,16 @@ def fit_loop(config: dict[str, Any]) -> None:
 
 def _fit(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         fitted = fit_jobs(store, jobs, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])
-        return go_live(store, fitted, device=device)
+        return go_live(store, fitted, device=best_device())
     except Exception as error:
         return [_not_fitted(job, error) for job in jobs]
 
 
 def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:
-    said = " ".join(str(error).split()) if error else "the workers ended without fitting it"
-    name = type(error).__name__ if error else "NotFitted"
-    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=f"{name}: {said}")
+    said = named(error) if error else "NotFitted: the workers ended without fitting it"
+    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=said)
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from cluster.coordinator import MAX_ATTEMPTS, Attempts
 from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
+from training.errors import named
 from training.learning.labelling import Clip, ClipReceipt, Labeller
+from training.models.device import best_device
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
@@ -54,7 +56,7 @@ class ClipLabeller(Protocol):
 class MakeLabeller(Protocol):
     """Made once in each actor; it travels there by pickle."""
 
-    def __call__(self, store: Store, *, device: str) -> ClipLabeller: ...
+    def __call__(self, store: Store, *, device: torch.device) -> ClipLabeller: ...
 
 
 def label_fleet(
@@ -111,7 +113,7 @@ class _ClipActor:
     def __init__(self, store_url: str, attempts: Any, cpus: int, labeller: MakeLabeller) -> None:
         torch.set_num_threads(cpus)
         self._attempts = attempts
-        self._labeller = labeller(Store.open(store_url), device="cuda" if torch.cuda.is_available() else "cpu")
+        self._labeller = labeller(Store.open(store_url), device=best_device())
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
         receipts = [self._label(Clip(**row)) for row in manifest.to_pylist()]
@@ -124,7 +126,7 @@ class _ClipActor:
         try:
             return self._labeller.label(clip)
         except Exception as error:
-            return _failed(clip, f"{type(error).__name__}: {' '.join(str(error).split())}")
+            return _failed(clip, named(error))
 
 
 def _failed(clip: Clip, error: str) -> ClipReceipt:

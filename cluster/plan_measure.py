@@ -18,6 +18,7 @@ from training.learning.labelling import Clip, ClipReceipt, Labeller, plan_clips
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
+from training.models.device import best_device
 from training.models.tasks import TASKS
 from training.store.store import Store
 
@@ -81,7 +82,7 @@ def measured_label_startup(store_url: str, costs: Costs) -> Costs:
 class LabelsNothing:
     """In the place of a Labeller, to time everything else."""
 
-    def __init__(self, store: Store, *, device: str) -> None:
+    def __init__(self, store: Store, *, device: torch.device) -> None:
         """Takes what a Labeller takes."""
 
     def label(self, clip: Clip) -> ClipReceipt:
@@ -107,8 +108,7 @@ def _copy(store: Store, shard: Shard, ontology: str, folder: Path) -> Store:
 
 def _fit(store: Store, recipe: Recipe, backbone: Backbone) -> FitReceipt:
     jobs = plan_fits(store, None, None, recipe=recipe, backbone=backbone, seed=0).jobs
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    (receipt,) = go_live(store, fit_jobs(store, jobs, recipe=recipe, backbone=backbone, seed=0), device=device)
+    (receipt,) = go_live(store, fit_jobs(store, jobs, recipe=recipe, backbone=backbone, seed=0), device=best_device())
     if receipt.error is not None:
         raise MicroModelError(receipt.error)
     return receipt
@@ -116,7 +116,7 @@ def _fit(store: Store, recipe: Recipe, backbone: Backbone) -> FitReceipt:
 
 def _label(store: Store) -> float:
     """Label the first clip twice, and return the seconds of the second time that its receipt does not have."""
-    labeller = Labeller(store, device="cuda" if torch.cuda.is_available() else "cpu")
+    labeller = Labeller(store, device=best_device())
     clip = plan_clips(store, None, None).clips[0]
     labeller.label(clip)
     began = time.monotonic()

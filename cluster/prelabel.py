@@ -9,9 +9,10 @@ from ray.exceptions import RayError
 from cluster.coordinator import MAX_ATTEMPTS
 from cluster.progress import Progress
 from cluster.resources import plan_workers
-from training.errors import MicroModelError
+from training.errors import MicroModelError, named
 from training.loop.domain_check import DomainCheck
 from training.loop.prelabel import PrelabelJob, Prelabeller
+from training.models.device import best_device
 from training.store.store import Store
 
 __all__ = ["check_fleet"]
@@ -44,9 +45,8 @@ def check_fleet(
 
 def _check(store_url: str, job: PrelabelJob, cpus: int) -> DomainCheck | str:
     torch.set_num_threads(cpus)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return Prelabeller(Store.open(store_url), [job], device=device).check(job)
+        return Prelabeller(Store.open(store_url), [job], device=best_device()).check(job)
     except MicroModelError as error:
         return f"{type(error).__name__}: {error}"
 
@@ -55,4 +55,4 @@ def _result(reference: "ray.ObjectRef[DomainCheck | str]") -> DomainCheck | str:
     try:
         return ray.get(reference)
     except RayError as error:
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return named(error)

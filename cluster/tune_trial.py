@@ -9,12 +9,14 @@ import torch
 from ray import tune
 
 from training.data.shards import Shard
+from training.errors import named
 from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.loop.kept_scores import keep_score, kept_score, score_key
 from training.loop.objective import HeldOutScore, score_recipe, warm_up
 from training.loop.trade_off import Trial, too_slow
 from training.models.backbones import Backbone
+from training.models.device import best_device
 from training.store.store import Store
 
 __all__ = ["Search", "trial_of", "try_recipe"]
@@ -45,7 +47,7 @@ def try_recipe(config: Mapping[str, Any], search: Search, frames: Sequence[Any],
         try:
             scores.append(scorer.score(shard, ray.get(reference)).to_json())
         except Exception as error:
-            tune.report({"scores": scores, "error": f"{type(error).__name__}: {' '.join(str(error).split())}"})
+            tune.report({"scores": scores, "error": named(error)})
             return
         tune.report({"scores": scores, "error": None})
 
@@ -54,8 +56,8 @@ class _Scorer:
     """Scores of one recipe: those that the store has, and new ones."""
 
     def __init__(self, search: Search, recipe: Recipe, threads: str, start: str) -> None:
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        hardware = torch.cuda.get_device_name() if self._device == "cuda" else threads
+        self._device = best_device()
+        hardware = torch.cuda.get_device_name() if self._device.type == "cuda" else threads
         self._conditions = (f"{search.folds} folds", search.backbone.name, start, f"seed {search.seed}", hardware)
         self._store, self._search, self._recipe = Store.open(search.store_url), search, recipe
         self._warm = False

@@ -45,6 +45,8 @@ __all__ = [
     "UnsupportedInput",
     "UnsupportedMediaType",
     "WrongShape",
+    "named",
+    "one_line",
 ]
 
 
@@ -210,3 +212,13 @@ class CorruptModel(MicroModelError):
 
 class MissingObject(MicroModelError):
     """The store has no object of that key."""
+
+
+def named(error: BaseException) -> str:
+    """'Name: message', on one line whatever the message holds."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def one_line(error: BaseException) -> str:
+    """The message on one line; the error's name if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

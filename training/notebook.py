@@ -5,8 +5,6 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 from training.data.annotations import Annotation, labels_hash
 from training.data.ontology import Ontology, TaskName
 from training.errors import BadInput
@@ -16,6 +14,7 @@ from training.learning.recipe_file import resolve_recipe
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone
 from training.models.bank import Bank
+from training.models.device import best_device
 from training.models.micro_model import MicroModel
 from training.notebook_labels import Picture, Said, frame_of, labelled_frames
 from training.store.card import Card
@@ -33,7 +32,7 @@ class FittedModel:
         self._file = file
         generation = self.card.generation or None
         model = MicroModel.restore(self.card.shard_id, generation, self.card.network, unpack(file, self.card))
-        self._bank = Bank([model], _device())
+        self._bank = Bank([model], best_device())
 
     @property
     def ontology(self) -> Ontology:
@@ -130,7 +129,7 @@ def fit(
         recipe=chosen,
         backbone=start,
         seed=seed,
-        device=_device(),
+        device=best_device(),
         report=lambda _, step, told: report(step, told),
     )
     for error in done.failures.values():
@@ -154,7 +153,3 @@ def _card(labelled: LabelledFrames, model: MicroModel, recipe: Recipe, backbone:
         seed=seed,
         versions={package: version(package) for package in ("torch", "torchvision", "micromodels")},
     )
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

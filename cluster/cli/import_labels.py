@@ -100,9 +100,7 @@ def _remarks(done: "list[Imported]") -> None:
             "objects lie in no tile and were left": one.unplaced,
             "objects had keypoints and no box and got the one around their points": one.boxed,
         }
-        for what, count in counts.items():
-            if count:
-                typer.echo(f"{one.shard_id}: {count} {what}", err=True)
+        _say(one.shard_id, counts)
         for found in one.corrections.values():
             _remark_corrections(one.shard_id, found)
         if one.not_imported:
@@ -116,6 +114,10 @@ def _remark_corrections(shard_id: str, found: "Corrections") -> None:
         "frames say what was proposed and are left; --confirm-unchanged makes them reviewed": found.unchanged,
         "audit frames keep their labels": found.audits,
     }
+    _say(shard_id, counts)
+
+
+def _say(shard_id: str, counts: dict[str, int]) -> None:
     for what, count in counts.items():
         if count:
             typer.echo(f"{shard_id}: {count} {what}", err=True)

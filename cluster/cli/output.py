@@ -13,7 +13,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from cluster.cli.stopping import Terminated, stopped_by_sigterm
-from training.errors import BadInput, MicroModelError, StoreFull, UnknownModel
+from training.errors import BadInput, MicroModelError, StoreFull, UnknownModel, named
 
 __all__ = [
     "EXIT_CODES",
@@ -81,20 +81,15 @@ def verb(function: Callable[Arguments, int]) -> Callable[Arguments, None]:
                 code: int | None = function(*args, **kwargs)
         except (MicroModelError, KeyboardInterrupt) as error:
             code = exit_code(error)
-            typer.echo(_stopped(error) if isinstance(error, KeyboardInterrupt) else one_line(error), err=True)
+            typer.echo(_stopped(error) if isinstance(error, KeyboardInterrupt) else named(error), err=True)
         raise typer.Exit(code or 0)
 
     return command
 
 
-def one_line(error: BaseException) -> str:
-    """'Name: message', on one line whatever the message holds."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
 def failure(shard_id: str, error: BaseException | str) -> Failure:
     """One row of the failures table."""
-    return {"shard_id": shard_id, "error": one_line(error) if isinstance(error, BaseException) else " ".join(error.split())}
+    return {"shard_id": shard_id, "error": named(error) if isinstance(error, BaseException) else " ".join(error.split())}
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from training.errors import BadPicture, WrongShape
+from training.errors import BadPicture, WrongShape, one_line
 
 __all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_picture", "encode_jpeg"]
 
@@ -41,7 +41,7 @@ def decode_picture(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> N
         raise
     # Pillow's decoders raise whatever they trip over on damaged bytes
     except Exception as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else _one_line(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else one_line(error)
         raise BadPicture(f"{name}: {len(data)} bytes, {reason}; needed a whole picture in {', '.join(_FORMATS)}") from error
 
 
@@ -74,7 +74,3 @@ def _upper_8_bits(grey_HW: NDArray[np.generic], name: str) -> NDArray[np.uint8]:
     if grey.size and (grey.min() < 0 or grey.max() > 65535):
         raise BadPicture(f"{name}: grey values {grey.min()} to {grey.max()}, needed 0 to 65535")
     return (grey >> 8).astype(np.uint8)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

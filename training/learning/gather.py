@@ -34,6 +34,7 @@ def gather(store: Store, shard_id: str, ontology: str, recipe: Recipe) -> Labell
     if not labels:
         raise NothingToLearn(f"{shard_id}: no annotations of {ontology}, needed at least one labelled frame")
     task = task_for(store.ontology(ontology))
+    solved = isinstance(task, GridTask)  # goes on from nothing
     num_others = task.num_others if isinstance(task, GridTask) else 0
     scale = min(1.0, input_scale(task.object_sizes(labels), width=shard.width, height=shard.height, recipe=recipe))
     labelled = {frame.frame_index for frame in labels}
@@ -53,7 +54,7 @@ def gather(store: Store, shard_id: str, ontology: str, recipe: Recipe) -> Labell
         labels=tuple(labels),
         others=tuple(others),
         others_scale=scale,
-        start=_start(store, shard_id, ontology) if recipe.continued_steps else None,
+        start=None if solved or not recipe.continued_steps else _start(store, shard_id, ontology),
     )
 
 

@@ -24,6 +24,7 @@ from training.learning.gather import gather
 from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
+from training.models.device import best_device
 from training.models.micro_model import MicroModel
 from training.models.tasks import TASKS
 from training.store.ahead import ahead
@@ -166,7 +167,7 @@ def _fit_bundle(
             bundle[job] = gather(store, job.shard_id, job.ontology, recipe)
         except MicroModelError as error:
             receipts[job] = _failure(job, error)
-    bank = fit_bank(list(bundle.values()), recipe=recipe, backbone=backbone, seed=seed, device=_device(), report=report)
+    bank = fit_bank(list(bundle.values()), recipe=recipe, backbone=backbone, seed=seed, device=best_device(), report=report)
     seconds = (time.monotonic() - started) / max(1, len(bundle))
     for job, labelled in bundle.items():
         try:
@@ -174,7 +175,7 @@ def _fit_bundle(
                 raise bank.failures[job.shard_id]
             began = time.monotonic()
             model, metrics = calibrated(
-                bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=_device()
+                bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=best_device()
             )
             spent = seconds + time.monotonic() - began
             receipts[job] = _publish(
@@ -236,10 +237,6 @@ def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbo
 def _failure(job: FitJob, error: MicroModelError) -> FitReceipt:
     log.warning("fit failed shard_id=%s ontology=%s error=%s", job.shard_id, job.ontology, error)
     return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=f"{type(error).__name__}: {error}")
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @cache

@@ -196,7 +196,7 @@ class Detection:
         box = np.zeros((4, rows, columns), np.float32)
         box_weight = np.zeros((rows, columns), np.float32)
         frame_boxes, names, ambiguous = _boxes(frame)
-        drawn = [annotation.drawn for annotation in frame.annotations if annotation.bbox_xyxy is not None]
+        drawn = [annotation.drawn for annotation in _boxed(frame)]
         in_cells = self._boxes_in_view(frame, frame_boxes, place) / config.output_stride
         order = np.argsort(-np.prod(in_cells[:, 2:] - in_cells[:, :2], axis=1))
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
@@ -254,8 +254,12 @@ def _centred(place: Placement, x: float, y: float) -> bool:
     return 0 <= x < place.frame_width and 0 <= y < place.frame_height
 
 
+def _boxed(frame: FrameLabels) -> list[Annotation]:
+    return [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
+
+
 def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str], list[bool]]:
-    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
+    boxed = _boxed(frame)
     boxes_M4 = np.array([annotation.bbox_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
     return boxes_M4, [annotation.class_name for annotation in boxed], [annotation.ambiguous for annotation in boxed]
 

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from training.errors import AlreadyExists, MissingExtra, MissingObject, StoreDenied, StoreFull, StoreUnusable
+from training.errors import AlreadyExists, MissingExtra, MissingObject, StoreDenied, StoreFull, StoreUnusable, one_line
 
 __all__ = ["FsspecObjects"]
 
@@ -89,12 +89,8 @@ class FsspecObjects:
         except FileNotFoundError as error:
             raise MissingObject(f"{where}: no such object") from error
         except PermissionError as error:
-            raise StoreDenied(f"{where}: {_one_line(error)}, needed a place we may read and write") from error
+            raise StoreDenied(f"{where}: {one_line(error)}, needed a place we may read and write") from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreFull(f"{where}: {_one_line(error)}, nothing was committed; needed room for the write") from error
-            raise StoreUnusable(f"{where}: {_one_line(error)}, needed a place we may read and write") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+                raise StoreFull(f"{where}: {one_line(error)}, nothing was committed; needed room for the write") from error
+            raise StoreUnusable(f"{where}: {one_line(error)}, needed a place we may read and write") from error

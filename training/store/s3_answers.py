@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore import exceptions
 
-from training.errors import MicroModelError, MissingObject, StoreDenied, StoreFull, StoreUnreachable, StoreUnusable
+from training.errors import MicroModelError, MissingObject, StoreDenied, StoreFull, StoreUnreachable, StoreUnusable, one_line
 
 __all__ = ["named_answers", "status_of"]
 
@@ -47,13 +47,13 @@ def named_answers(where: str) -> Iterator[None]:
         raise _of_answer(error, where) from error
     except _CREDENTIALS as error:
         needed = "needed AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
-        raise StoreDenied(f"{where}: {_one_line(error)}; {needed}") from error
+        raise StoreDenied(f"{where}: {one_line(error)}; {needed}") from error
     except _ON_THE_WAY as error:
         raise StoreUnreachable(
-            f"{where}: {_one_line(error)}; needed a server that answers (AWS_ENDPOINT_URL says where)"
+            f"{where}: {one_line(error)}; needed a server that answers (AWS_ENDPOINT_URL says where)"
         ) from error
     except (exceptions.BotoCoreError, ValueError) as error:
-        raise StoreUnusable(f"{where}: {_one_line(error)}; needed s3://bucket/path and AWS settings that can be used") from error
+        raise StoreUnusable(f"{where}: {one_line(error)}; needed s3://bucket/path and AWS settings that can be used") from error
 
 
 def status_of(error: exceptions.ClientError) -> int:
@@ -86,7 +86,3 @@ def _message(error: exceptions.ClientError) -> str:
 def _num_attempts(error: exceptions.ClientError) -> str:
     answers: dict[str, Any] = error.response.get("ResponseMetadata", {})
     return f"{1 + int(answers.get('RetryAttempts', 0))} attempts"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
