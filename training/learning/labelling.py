@@ -116,7 +116,7 @@ class Labeller:
     def __init__(self, store: Store, *, cache_mib: int = 512, device: torch.device | str = "cpu") -> None:
         self._store = store
         self._device = torch.device(device)
-        self._models = ModelCache(store.registry, cache_mib * 2**20)
+        self._models = ModelCache(store.registry, cache_mib * 2**20, self._device)
 
     def label(self, clip: Clip) -> ClipReceipt:
         """Label one clip and write it; never raises for a bad shard, the receipt says what happened."""
