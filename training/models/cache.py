@@ -40,7 +40,7 @@ class ModelCache:
         self._registry = registry
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._ready: OrderedDict[Key, tuple[MicroModel, TrunkKey | None]] = OrderedDict()
+        self._ready: OrderedDict[Key, tuple[MicroModel, int, TrunkKey | None]] = OrderedDict()
         self._trunks: dict[TrunkKey, SharedTrunk] = {}
         self._users: Counter[TrunkKey] = Counter()
         self._loading: _Once[Key, MicroModel] = _Once()
@@ -97,12 +97,13 @@ class ModelCache:
         return model
 
     def _keep(self, key: Key, model: MicroModel, taken: TrunkKey | None) -> None:
+        num_bytes = model.num_bytes
         with self._lock:
-            self._ready[key] = model, taken
-            self.num_bytes += model.num_bytes
+            self._ready[key] = model, num_bytes, taken
+            self.num_bytes += num_bytes
             while self.num_bytes > self._max_bytes and len(self._ready) > 1:
-                _, (oldest, its_trunk) = self._ready.popitem(last=False)
-                self.num_bytes -= oldest.num_bytes
+                _, (_, oldest_bytes, its_trunk) = self._ready.popitem(last=False)
+                self.num_bytes -= oldest_bytes
                 self._leave(its_trunk)
 
     def _take(self, key: TrunkKey, backbone: str) -> SharedTrunk:

@@ -40,7 +40,7 @@ class MicroModel:
     @property
     def num_bytes(self) -> int:
         """Of its own tensors, without a trunk that it shares."""
-        return sum(tensor.nbytes for tensor in self.network.state_dict().values())
+        return sum(tensor.nbytes for some in (self.network.parameters(), self.network.buffers()) for tensor in some)
 
     def to_json(self) -> dict[str, Any]:
         """What a card keeps in `network` so that `restore` can rebuild the micro-model around its tensors."""

@@ -139,7 +139,9 @@ def _first_stages(backbone: str, num_stages: int) -> Trunk:
 
 def _twin(skeleton: M, tensors: Mapping[str, Tensor], prefix: str, instead: Mapping[str, nn.Module]) -> M:
     module = skeleton.__new__(type(skeleton))
-    module.__dict__ = {name: value.copy() if isinstance(value, dict) else value for name, value in skeleton.__dict__.items()}
+    module.__dict__.update(
+        {name: value.copy() if isinstance(value, dict) else value for name, value in skeleton.__dict__.items()}
+    )
     for name, parameter in module._parameters.items():
         if parameter is not None:
             module._parameters[name] = nn.Parameter(tensors[f"{prefix}{name}"], requires_grad=False)
