@@ -8,15 +8,24 @@ import ray
 __all__ = ["WorkerShape", "cluster_workers", "plan_workers"]
 
 _MOST_CPUS = 4  # the networks are small: more threads than this only wait for each other
+_MOST_DECODERS = 8  # more threads than this only wait for the interpreter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerShape:
-    """num_workers processes of `cpus` threads each; `gpus` is a share of one GPU, 0 without."""
+    """num_workers processes of `cpus` threads each; `gpus` is a share of one GPU, 0 without.
+
+    On a GPU the threads feed it: they decode. Without one they compute, and one more decodes when these leave it time.
+    """
 
     num_workers: int
     cpus: int
     gpus: float
+
+    @property
+    def decoders(self) -> int:
+        """Threads that decode for a worker that labels."""
+        return self.cpus if self.gpus else 1
 
     @property
     def thread_env(self) -> dict[str, str]:
@@ -36,7 +45,8 @@ def cluster_workers() -> int:
 def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, float]] | None = None) -> WorkerShape:
     """Shape of at most `num_workers` workers for `num_units` pieces of work.
 
-    Workers share GPUs where there are fewer of them; on CPU, cores that no worker would use are shared out.
+    Workers share GPUs where there are fewer of them, and each gets its share of the cores beside its GPU; on CPU, cores that
+    no worker would use are shared out.
 
     Args:
         nodes: resources of each node; those of the connected cluster by default.
@@ -45,8 +55,10 @@ def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, 
         alive = (node for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
         nodes = [node["Resources"] for node in alive]
     workers = max(1, min(num_workers, num_units))
-    gpus = sum(node.get("GPU", 0) for node in nodes)
+    gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if gpus:
-        return WorkerShape(num_workers=workers, cpus=1, gpus=1.0 / -(-workers // int(gpus)))
+        sharing = -(-workers // gpus)
+        cpus = min(int(node.get("CPU", 0) / node["GPU"]) for node in nodes if node.get("GPU", 0) >= 1)
+        return WorkerShape(num_workers=workers, cpus=max(1, min(_MOST_DECODERS, cpus // sharing)), gpus=1.0 / sharing)
     fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from training.learning.generation import fit_jobs, plan_fits
-from training.learning.labelling import Labeller, plan_clips
+from training.learning.labeller import Labeller
+from training.learning.labelling import plan_clips
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -70,8 +71,7 @@ def fit_all(store: Store, **how: Any) -> None:
 
 
 def label_all(store: Store) -> None:
-    labeller = Labeller(store)
-    assert [labeller.label(clip).error for clip in plan_clips(store, None, None).clips] == [None]
+    assert [receipt.error for receipt in Labeller(store).label(plan_clips(store, None, None).clips)] == [None]
 
 
 def test_a_video_is_added_fitted_labelled_and_exported(bucket: str, video: Path, tmp_path: Path) -> None:
@@ -119,9 +119,7 @@ def test_no_step_asks_the_server_more_often_than_the_documentation_says(
     costs["go live"] = asked()
     clips = plan_clips(store, None, None).clips
     costs["plan a label"] = asked()
-    labeller = Labeller(Store(store.objects))
-    for clip in clips:
-        labeller.label(clip)
+    list(Labeller(Store(store.objects)).label(clips))
     costs["label"] = asked()
     page = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
     for name, counted in costs.items():
