@@ -17,7 +17,8 @@ from cluster.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from training.learning.generation import FitPlan, FitReceipt
+    from training.learning.fit_job import FitReceipt
+    from training.learning.generation import FitPlan
     from training.store.store import Store
 
 __all__ = ["fit"]
@@ -69,7 +70,7 @@ def fit(
 
 
 def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
-    from training.learning.generation import FitReceipt
+    from training.learning.fit_job import FitReceipt
     from training.loop.going_live import go_live
 
     skipped = [{**one.to_json(), "skipped": True} for one in go_live(store, [FitReceipt.of(card) for card in plan.skipped])]

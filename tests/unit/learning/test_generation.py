@@ -11,8 +11,9 @@ from training.data.annotations import Annotation, FrameLabels, labels_hash
 from training.data.ontology import Ontology
 from training.data.sources import probe
 from training.errors import UnknownShard
+from training.learning.fit_job import FitJob
 from training.learning.gather import gather
-from training.learning.generation import FitJob, fit_jobs, plan_fits
+from training.learning.generation import fit_jobs, plan_fits
 from training.learning.labeller import Labeller
 from training.learning.labelling import plan_clips
 from training.learning.recipes import smoke
