@@ -9,6 +9,7 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
+from training.data.shards import Shard
 from training.data.sources import open_frames
 from training.errors import MicroModelError
 from training.models.bank import Bank
@@ -133,13 +134,13 @@ def label_clip(store: Store, clip: Clip, predict: Callable[[list[Frame]], list[F
     """Decode a clip, a few frames at a time, predict, and write what was said; frames that cannot be read become errors.
 
     Raises:
-        MicroModelError: the shard is unknown, or the store is full.
+        MicroModelError: the shard is unknown, or the store is full or does not answer; nothing is written.
     """
     labels: list[FrameLabels] = []
     errors: dict[int, str] = {}
     seconds = {"decode": 0.0, "model": 0.0}
     clock = time.monotonic()
-    for frames in _read(store, clip, errors):
+    for frames in _read(store.shard(clip.shard_id), clip, errors):
         seconds["decode"] += time.monotonic() - clock
         clock = time.monotonic()
         labels.extend(predict(frames))
@@ -175,12 +176,12 @@ def missing_clips(
         reached = max(reached, stop)
 
 
-def _read(store: Store, clip: Clip, errors: dict[int, str]) -> Iterator[list[Frame]]:
+def _read(shard: Shard, clip: Clip, errors: dict[int, str]) -> Iterator[list[Frame]]:
     """A few frames at a time; what cannot be decoded ends up in `errors`, frame by frame."""
     batch: list[Frame] = []
     seen = clip.start
     try:
-        with open_frames(store.shard(clip.shard_id)) as source:
+        with open_frames(shard) as source:
             for frame in source.read(range(clip.start, clip.stop)):
                 batch.append(frame)
                 seen = frame.frame_index + 1
