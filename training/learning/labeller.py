@@ -27,8 +27,7 @@ class Labeller:
         self._store = store
         self._device = torch.device(device)
         self._threads = threads
-        self._models = ModelCache(store.registry, cache_mib * 2**20)
-        self._bank: Bank | None = None
+        self._models = ModelCache(store.registry, cache_mib * 2**20, self._device)
 
     def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why.
@@ -42,13 +41,6 @@ class Labeller:
         return self._models.get(self._store.registry.card(clip.shard_id, clip.ontology, clip.generation))
 
     def _predict(self, frames: list[Frame], models: list[MicroModel]) -> list[FrameLabels]:
-        bank = self._bank_of(models)
-        place = {id(model): number for number, model in enumerate(bank.models)}
-        return bank.predict(frames, [place[id(model)] for model in models])
-
-    def _bank_of(self, models: Sequence[MicroModel]) -> Bank:
-        """The last one, if it has them all: the next batch is mostly of the same clips."""
-        wanted = {id(model): model for model in models}
-        if self._bank is None or not wanted.keys() <= {id(model) for model in self._bank.models}:
-            self._bank = Bank(list(wanted.values()), self._device)
-        return self._bank
+        some = list({id(model): model for model in models}.values())
+        place = {id(model): number for number, model in enumerate(some)}
+        return Bank(some, self._device).predict(frames, [place[id(model)] for model in models])
