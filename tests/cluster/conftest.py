@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from cluster.session import ray_session
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 16
+ROUNDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,6 +32,28 @@ def two_cpus() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def processes_below() -> Callable[[int, str], list[int]]:
     return find_processes_below
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Tell what came of a round of the chaos test; the last lines of the run add it up."""
+    rounds = pytestconfig.stash.setdefault(ROUNDS, [])
+    return lambda **said: rounds.append(said)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rounds = config.stash.get(ROUNDS, [])
+    if not rounds:
+        return
+    terminalreporter.section("chaos")
+    for verb, victim, store in sorted({(one["verb"], one["victim"], one["store"]) for one in rounds}):
+        these = [one for one in rounds if (one["verb"], one["victim"], one["store"]) == (verb, victim, store)]
+        hit, left = sum(one["hit"] for one in these), sum(one["left"] > 0 for one in these)
+        terminalreporter.write_line(
+            f"{verb:5} on {store:9} without its {victim:15} {len(these):3} rounds, {hit:3} hit, {left:3} left work to do"
+        )
+    seconds = sorted(one["seconds"] for one in rounds)
+    terminalreporter.write_line(f"seconds a round: {seconds[len(seconds) // 2]:.1f} half of them, {seconds[-1]:.1f} at most")
 
 
 @pytest.fixture(scope="session")
