@@ -1,9 +1,12 @@
 """How many worker processes a cluster carries, and what each of them gets."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import ray
+from ray._private.state import available_resources_per_node
 
 __all__ = ["WorkerShape", "cluster_workers", "plan_workers"]
 
@@ -40,7 +43,7 @@ class WorkerShape:
 
 def cluster_workers(nodes: Nodes | None = None) -> int:
     """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
-    nodes = _alive() if nodes is None else nodes
+    nodes = _nodes() if nodes is None else nodes
     return max(1, _places(nodes, per_gpu=1) or sum(int(node.get("CPU", 0)) for node in nodes))
 
 
@@ -55,7 +58,7 @@ def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *
         nodes: resources of each node; those of the connected cluster by default.
         elastic: the share of a GPU is 1/2, 1/4, …, which add up exactly as Ray counts how many workers fit.
     """
-    nodes = _alive() if nodes is None else nodes
+    nodes = _nodes() if nodes is None else nodes
     workers = max(1, min(num_workers, num_units))
     if gpus := sum(int(node.get("GPU", 0)) for node in nodes):
         enough = (per_gpu for per_gpu in range(1, workers + 1) if _places(nodes, per_gpu) >= workers)
@@ -72,5 +75,17 @@ def _places(nodes: Nodes, per_gpu: int, cpus: int = 1) -> int:
     return sum(min(int(node.get("GPU", 0)) * per_gpu, int(node.get("CPU", 0)) // cpus) for node in nodes)
 
 
-def _alive() -> Nodes:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+def _nodes() -> Nodes:
+    """CPUs and GPUs of each node, without those that others held when this process joined the cluster."""
+    alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+    joined = os.environ.get("RAY_ADDRESS", "local") != "local"
+    held = _held(ray.get_runtime_context().get_job_id()) if joined else {}
+    return [{kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()]
+
+
+@cache
+def _held(job_id: str) -> dict[str, dict[str, float]]:
+    """By node, what is not free when a job asks first: a service keeps its share for ever, so nobody waits for that."""
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    nodes = ((node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+    return {node: {kind: has.get(kind, 0) - free.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in nodes}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import (
     BackboneOption,
     JsonOption,
@@ -33,6 +34,7 @@ def fit(
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     workers: WorkersOption = None,
+    job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
     """Fit one micro-model per labelled shard, publish it, and make it live unless audit frames say it is worse.
@@ -49,24 +51,31 @@ def fit(
 
     started = time.monotonic()
     opened = Store.open(store)
-    how: dict[str, Any] = {"recipe": resolve_recipe(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
-    plan = plan_fits(opened, shards or None, ontology, **how)
-    receipts: list[FitReceipt] = []
-    if plan.jobs:
-        from cluster.fleet import fit_fleet
-        from cluster.progress import Progress
-        from cluster.resources import cluster_workers
-        from cluster.session import ray_session
+    with job_outcome(opened, job) as tell:
+        how: dict[str, Any] = {
+            "recipe": resolve_recipe(recipe),
+            "backbone": Backbone(name=backbone, weights=weights),
+            "seed": seed,
+        }
+        plan = plan_fits(opened, shards or None, ontology, **how)
+        receipts: list[FitReceipt] = []
+        if plan.jobs:
+            from cluster.fleet import fit_fleet
+            from cluster.progress import Progress
+            from cluster.resources import cluster_workers
+            from cluster.session import ray_session
 
-        with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
-            num_workers = workers or cluster_workers()
-            receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
-    elif not plan.skipped and not plan.failures:
-        raise NothingToLearn(
-            f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
-        )
-    document = _document(opened, plan, receipts, recipe=how["recipe"].name, backbone=backbone, weights=weights, seed=seed)
-    return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
+            with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
+                num_workers = workers or cluster_workers()
+                receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
+        elif not plan.skipped and not plan.failures:
+            raise NothingToLearn(
+                f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
+            )
+        said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
+        document = {**_document(opened, plan, receipts, **said), "seconds": time.monotonic() - started}
+        tell(document)
+    return finish(document, json, rows=_rows(document["shards"]))
 
 
 def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
