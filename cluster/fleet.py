@@ -33,7 +33,7 @@ from training.models.backbones import Backbone
 from training.models.device import best_device
 from training.store.store import Store
 
-__all__ = ["bundle_size", "fit_fleet"]
+__all__ = ["bundle_size", "collected", "fit_fleet"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
@@ -69,8 +69,23 @@ def fit_fleet(
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
         trainer = _trainer(coordinator, what, shape, min_workers, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
-    receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
-    return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
+    return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken)
+
+
+def collected(
+    store: Store, jobs: Sequence[FitJob], handed_in: Sequence[FitReceipt], broken: Exception | None
+) -> list[FitReceipt]:
+    """One receipt a job, in their order; those that a coordinator which began anew does not have come from the store."""
+    receipts = {(one.shard_id, one.ontology): one for one in handed_in}
+    return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken) for job in jobs]
+
+
+def _of_store(store: Store, job: FitJob, broken: Exception | None) -> FitReceipt:
+    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
+    if card is None:
+        return _not_fitted(job, broken)
+    (receipt,) = go_live(store, [FitReceipt.of(card)])
+    return receipt
 
 
 def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
