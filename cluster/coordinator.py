@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from training.learning.fit_job import FitJob, FitReceipt
 
-__all__ = ["MAX_ATTEMPTS", "Attempts", "Coordinator", "FleetState"]
+__all__ = ["MAX_ATTEMPTS", "Coordinator", "FleetState"]
 
 Key = tuple[str, str]
 
@@ -146,18 +146,6 @@ class Coordinator:
                 self._receipts[_key(job)] = _quarantined(job, self._max_attempts)
             else:
                 self._waiting.append(job)
-
-
-class Attempts:
-    """How often each piece of work was begun; tells a poisonous one from one whose process died by chance."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def begin(self, key: str) -> int:
-        """Count one more attempt at `key` and return how many there were."""
-        self._counts[key] = self._counts.get(key, 0) + 1
-        return self._counts[key]
 
 
 def _key(job: FitJob) -> Key:

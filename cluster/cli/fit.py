@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.cli.fleet_size import FleetSize, FleetSizeOption
+from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, StoreOption, WeightsOption, failure, finish
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def fit(
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     workers: FleetSizeOption = None,
+    job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
     """Fit one micro-model per labelled shard, publish it, and make it live unless audit frames say it is worse.
@@ -41,26 +43,33 @@ def fit(
 
     started = time.monotonic()
     opened = Store.open(store)
-    how: dict[str, Any] = {"recipe": resolve_recipe(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
-    plan = plan_fits(opened, shards or None, ontology, **how)
-    receipts: list[FitReceipt] = []
-    if plan.jobs:
-        from cluster.fleet import fit_fleet
-        from cluster.progress import Progress
-        from cluster.resources import cluster_workers
-        from cluster.session import ray_session
+    with job_outcome(opened, job) as tell:
+        how: dict[str, Any] = {
+            "recipe": resolve_recipe(recipe),
+            "backbone": Backbone(name=backbone, weights=weights),
+            "seed": seed,
+        }
+        plan = plan_fits(opened, shards or None, ontology, **how)
+        receipts: list[FitReceipt] = []
+        if plan.jobs:
+            from cluster.fleet import fit_fleet
+            from cluster.progress import Progress
+            from cluster.resources import cluster_workers
+            from cluster.session import ray_session
 
-        num_cpus = workers.local_cpus if workers else None
-        with ray_session(num_cpus=num_cpus), Progress("fit: shards", len(plan.jobs)) as progress:
-            size = workers or FleetSize(most=cluster_workers())
-            how |= {"num_workers": size.most, "min_workers": size.least, "progress": progress}
-            receipts = fit_fleet(opened.url, plan.jobs, **how)
-    elif not plan.skipped and not plan.failures:
-        raise NothingToLearn(
-            f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
-        )
-    document = _document(opened, plan, receipts, recipe=how["recipe"].name, backbone=backbone, weights=weights, seed=seed)
-    return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
+            num_cpus = workers.local_cpus if workers else None
+            with ray_session(num_cpus=num_cpus), Progress("fit: shards", len(plan.jobs)) as progress:
+                size = workers or FleetSize(most=cluster_workers())
+                how |= {"num_workers": size.most, "min_workers": size.least, "progress": progress}
+                receipts = fit_fleet(opened.url, plan.jobs, **how)
+        elif not plan.skipped and not plan.failures:
+            raise NothingToLearn(
+                f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
+            )
+        said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
+        document = {**_document(opened, plan, receipts, **said), "seconds": time.monotonic() - started}
+        tell(document)
+    return finish(document, json, rows=_rows(document["shards"]))
 
 
 def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:

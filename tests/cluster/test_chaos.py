@@ -29,7 +29,8 @@ from cluster.cli.main import app
 from cluster.session import ray_session
 from training.errors import StoreUnreachable
 from training.learning.generation import fit_jobs, plan_fits
-from training.learning.labelling import Labeller, plan_clips
+from training.learning.labeller import Labeller
+from training.learning.labelling import plan_clips
 from training.learning.recipes import recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -231,8 +232,7 @@ def finish(job: Job, store: Store) -> None:
     if job is FIT:
         errors = [receipt.error for receipt in go_live(store, fit_jobs(store, left, **HOW))]
     else:
-        labeller = Labeller(store)
-        errors = [labeller.label(clip).error for clip in left]
+        errors = [receipt.error for receipt in Labeller(store).label(left)]
     assert errors == [None] * len(left)
 
 

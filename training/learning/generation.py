@@ -24,10 +24,12 @@ from training.learning.gather import gather
 from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
+from training.models.bases import own_tensors, starting_base
 from training.models.device import best_device
 from training.models.micro_model import MicroModel
-from training.models.tasks import TASKS
+from training.models.tasks import TASKS, GridTask
 from training.store.ahead import ahead
+from training.store.bases import Base
 from training.store.card import Card
 from training.store.store import Store
 
@@ -163,6 +165,8 @@ def _publish(
     seconds: float,
     started_from: str | None,
 ) -> FitReceipt:
+    base = _base(labelled, model, recipe, backbone, seed, started_from)
+    own = None if base is None else own_tensors(model.network.config, model.tensors(), base)
     card = store.registry.publish(
         Card(
             shard_id=job.shard_id,
@@ -188,9 +192,21 @@ def _publish(
             versions={name: version(name) for name in ("torch", "torchvision", "micromodels")},
             git_sha=_git_sha(),
         ),
-        model.tensors(),
+        model.tensors() if own is None else own,
+        None if own is None else base,
     )
     return replace(FitReceipt.of(card), seconds=seconds)
+
+
+def _base(
+    labelled: LabelledFrames, model: MicroModel, recipe: Recipe, backbone: Backbone, seed: int, started_from: str | None
+) -> Base | None:
+    """The trunk that the fit started from, if it may have kept any of it."""
+    if recipe.parameters == "full" and not isinstance(model.task, GridTask):
+        return None
+    if started_from is not None and labelled.start is not None:
+        return labelled.start.base
+    return starting_base(backbone, seed)
 
 
 def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbone: Backbone, start: str, seed: int) -> str:

@@ -1,4 +1,4 @@
-from cluster.coordinator import Attempts, Coordinator
+from cluster.coordinator import Coordinator
 from training.learning.fit_job import FitJob, FitReceipt
 
 
@@ -149,8 +149,3 @@ def test_a_closed_coordinator_gives_out_nothing_more() -> None:
     coordinator.commit("w0", [receipt("a")])
     assert coordinator.claim("w1") is None
     assert coordinator.state().finished == 1
-
-
-def test_attempts_are_counted_for_each_piece_of_work() -> None:
-    attempts = Attempts()
-    assert [attempts.begin("a"), attempts.begin("a"), attempts.begin("b")] == [1, 2, 1]
