@@ -5,17 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster.cli.fleet_size import FleetSize, FleetSizeOption
 from cluster.cli.outcome import JobOption, job_outcome
-from cluster.cli.output import (
-    BackboneOption,
-    JsonOption,
-    RecipeOption,
-    StoreOption,
-    WeightsOption,
-    WorkersOption,
-    failure,
-    finish,
-)
+from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, StoreOption, WeightsOption, failure, finish
 
 if TYPE_CHECKING:
     from training.learning.fit_job import FitReceipt
@@ -33,7 +25,7 @@ def fit(
     backbone: BackboneOption = "mobilenet_v2",
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    workers: WorkersOption = None,
+    workers: FleetSizeOption = None,
     job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
@@ -65,9 +57,11 @@ def fit(
             from cluster.resources import cluster_workers
             from cluster.session import ray_session
 
-            with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
-                num_workers = workers or cluster_workers()
-                receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
+            num_cpus = workers.local_cpus if workers else None
+            with ray_session(num_cpus=num_cpus), Progress("fit: shards", len(plan.jobs)) as progress:
+                size = workers or FleetSize(most=cluster_workers())
+                how |= {"num_workers": size.most, "min_workers": size.least, "progress": progress}
+                receipts = fit_fleet(opened.url, plan.jobs, **how)
         elif not plan.skipped and not plan.failures:
             raise NothingToLearn(
                 f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"

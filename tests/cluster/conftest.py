@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,12 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import requests
+from ray.job_submission import JobSubmissionClient
 
 from cluster.session import ray_session
 
+ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, FRAMES = 96, 64, 16
 ROUNDS = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -32,6 +37,11 @@ def two_cpus() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def processes_below() -> Callable[[int, str], list[int]]:
     return find_processes_below
+
+
+@pytest.fixture(scope="session")
+def jobs_at() -> Callable[[str], "Jobs"]:
+    return Jobs
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +69,41 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def draw() -> Callable[..., Path]:
     return draw_labelled_video
+
+
+class Jobs:
+    """Submits verbs as `ray job submit` does it; made when the cluster is ready for them."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        client = JobSubmissionClient(address)
+        for _ in range(30):
+            try:  # submit_job has no timeout: asked before the agent that starts jobs is up, it may never answer
+                if client._do_request("POST", "/api/jobs/", json_data={"entrypoint": "true"}, timeout=10).ok:
+                    return
+            except requests.Timeout:
+                continue
+            time.sleep(1)
+        pytest.fail("no agent in half a minute")
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The running `ray job submit`; what the job says is in its output."""
+        ray = [Path(sys.executable).parent / "ray", "job", "submit", "--address", self.address, "--working-dir", "."]
+        return subprocess.Popen(
+            [*ray, "--", "python", *words],
+            cwd=ROOT,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *words: str) -> str:
+        """What a job said that succeeded."""
+        with self.start(*words) as submitted:
+            said, _ = submitted.communicate()
+        assert submitted.returncode == 0, said
+        return said
 
 
 def draw_labelled_video(folder: Path, name: str, *, labelled: tuple[int, ...] = (0, 4, 8, 12, 15), seed: int = 0) -> Path:
