@@ -6,10 +6,10 @@ the whole list, and its workers find the published shards and only hand in their
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from training.learning.generation import FitJob, FitReceipt
+from training.learning.fit_job import FitJob, FitReceipt
 
 __all__ = ["MAX_ATTEMPTS", "Coordinator", "FleetState"]
 
@@ -39,7 +39,7 @@ class Coordinator:
     """Leases of jobs, their attempts, and the receipts of what is over.
 
     Args:
-        max_attempts: a job whose worker died this often is given up (quarantined), with a receipt that says so.
+        max_attempts: a job whose worker died or fell silent this often is given up (quarantined), with a receipt that says so.
         lease_s: seconds without a sign of life after which a lease is given to somebody else.
     """
 
@@ -59,10 +59,21 @@ class Coordinator:
         self._receipts: dict[Key, FitReceipt] = {}
         self._workers: dict[str, int] = {}
 
-    def register(self, worker: str, pid: int) -> None:
-        """A worker process starts; whatever an earlier process of that name still held goes back into the queue."""
-        self._release(worker)
+    def register(self, worker: str, pid: int, group: Collection[str]) -> None:
+        """A worker process starts, beside the others of its group; whoever is not in the group is gone.
+
+        What the worker, or one that is gone, still held goes back into the queue. It is not counted as an attempt: who died
+        by himself was named before (`died`), the others were stopped.
+        """
+        for gone in [name for name in self._leases if name == worker or name not in group]:
+            self._release(gone, counts=False)
+        self._workers = {name: there for name, there in self._workers.items() if name in group}
         self._workers[worker] = pid
+
+    def died(self, workers: Collection[str]) -> None:
+        """These workers died over what they held: it goes back into the queue, or is given up."""
+        for worker in workers:
+            self._release(worker)
 
     def claim(self, worker: str, limit: int = 1) -> list[FitJob] | None:
         """Up to `limit` jobs; an empty list means ask again in a moment, None that everything is over.
@@ -118,17 +129,19 @@ class Coordinator:
         return jobs
 
     def _tried(self, job: FitJob) -> bool:
-        return _key(job) in self._attempts
+        return self._attempts.get(_key(job), 0) > 0
 
     def _expire(self) -> None:
         for worker in [name for name, lease in self._leases.items() if lease.deadline < self._clock()]:
             self._release(worker)
 
-    def _release(self, worker: str) -> None:
+    def _release(self, worker: str, *, counts: bool = True) -> None:
         lease = self._leases.pop(worker, None)
         for job in lease.jobs if lease else ():
             if _key(job) in self._receipts:
                 continue
+            if not counts:
+                self._attempts[_key(job)] -= 1
             if self._attempts[_key(job)] >= self._max_attempts:
                 self._receipts[_key(job)] = _quarantined(job, self._max_attempts)
             else:

@@ -13,7 +13,8 @@ from cluster.plan_costs import Costs
 from cluster.plan_sources import costs_of_store
 from training.data.shards import Shard
 from training.errors import MicroModelError, NothingToLearn
-from training.learning.generation import FitJob, FitReceipt, fit_jobs, plan_fits
+from training.learning.fit_job import FitJob, FitReceipt
+from training.learning.generation import fit_jobs, plan_fits
 from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
 from training.learning.labelling import Clip, ClipReceipt, plan_clips

@@ -17,6 +17,7 @@ from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
 from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, problems
 from services.gate import PREDICT, READ
+from services.jobs import add_jobs
 from services.keys import KeyFile
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
@@ -24,6 +25,7 @@ from services.protocol import add_protocol
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
+from services.submitting import Submitter
 from services.work import add_work
 from training.errors import MicroModelError
 from training.store.card import Card
@@ -31,7 +33,9 @@ from training.store.card import Card
 __all__ = ["create_api"]
 
 
-def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None) -> FastAPI:
+def create_api(
+    catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None, jobs: Submitter | None = None
+) -> FastAPI:
     """The application; answers to nothing until it is served, and without keys only to this machine."""
     api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
     api.state.keys = keys
@@ -44,6 +48,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: Key
     _add_stream(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
+    add_jobs(api, catalogue, settings, jobs)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

@@ -18,6 +18,14 @@ class Settings(BaseSettings):
 
     keys_file: str | None = Field(default=None, min_length=1, description="API keys; without them only this machine is answered")
 
+    jobs_address: str | None = Field(
+        default=None, pattern="^https?://", description="Ray's Jobs API, http://HEAD:8265; without it no job is submitted"
+    )
+    jobs_recipe: str | None = Field(default=None, min_length=1, description="Recipe of jobs that name none")
+    jobs_weights: str | None = Field(default=None, min_length=1, description="Starting weights of jobs that name none")
+    jobs_workers: int | None = Field(default=None, gt=0, description="Processes of jobs that say no number")
+    jobs_timeout_s: float = Field(default=20.0, gt=0, description="Seconds until a Jobs API that does not answer is given up")
+
     max_image_bytes: int = Field(default=16 * _MIB, gt=0, description="Encoded bytes of one picture")
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")
     max_images: int = Field(default=32, gt=0, description="Pictures in one request")

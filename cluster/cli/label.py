@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, failure, finish
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def label(
     ontology: Annotated[str | None, typer.Option(help="Only this ontology; all with a live model by default.")] = None,
     frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file, and what a crash costs at most.")] = 64,
     workers: WorkersOption = None,
+    job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
     """Label every frame with its shard's live micro-model; the labels land in the store as Parquet.
@@ -37,25 +39,27 @@ def label(
 
     started = time.monotonic()
     opened = Store.open(store)
-    plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
-    receipts: list[ClipReceipt] = []
-    if plan.clips:
-        from cluster.label import label_fleet
-        from cluster.progress import Progress
-        from cluster.resources import cluster_workers
-        from cluster.session import ray_session
+    with job_outcome(opened, job) as tell:
+        plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
+        receipts: list[ClipReceipt] = []
+        if plan.clips:
+            from cluster.label import label_fleet
+            from cluster.progress import Progress
+            from cluster.resources import cluster_workers
+            from cluster.session import ray_session
 
-        with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
-            receipts = label_fleet(opened.url, plan.clips, num_workers=workers or cluster_workers(), progress=progress)
-    elif not plan.skipped and not plan.failures:
-        raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
-    results = list(by_shard(receipts))
-    document = {
-        "shards": results,
-        "skipped_clips": plan.skipped,
-        "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(clip_failures(receipts)),
-        "seconds": time.monotonic() - started,
-    }
+            with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
+                receipts = label_fleet(opened.url, plan.clips, num_workers=workers or cluster_workers(), progress=progress)
+        elif not plan.skipped and not plan.failures:
+            raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
+        results = list(by_shard(receipts))
+        document = {
+            "shards": results,
+            "skipped_clips": plan.skipped,
+            "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(clip_failures(receipts)),
+            "seconds": time.monotonic() - started,
+        }
+        tell(document)
     if plan.skipped:
         typer.echo(f"{plan.skipped} clips were labelled before", err=True)
     return finish(document, json, rows=results)

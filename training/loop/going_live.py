@@ -10,7 +10,7 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.sources import open_frames
 from training.errors import MicroModelError
-from training.learning.generation import FitReceipt
+from training.learning.fit_job import FitReceipt
 from training.loop.gate import Verdict, judge_generation
 from training.models.bank import Bank
 from training.models.cache import ModelCache

@@ -25,6 +25,7 @@ from training.errors import (
 from training.store.audits import Audits
 from training.store.descriptors import Descriptors
 from training.store.documents import from_json_bytes, to_json_bytes
+from training.store.jobs import Jobs
 from training.store.ledger import Ledger
 from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
@@ -55,6 +56,7 @@ class Store:
         self.predictions = Predictions(objects)
         self.ledger = Ledger(objects)
         self.queue = Queue(objects)
+        self.jobs = Jobs(objects)
         self.descriptors = Descriptors(objects)
         self._audits = Audits(objects)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
@@ -10,9 +10,10 @@ from PIL import Image
 from training.data.annotations import Annotation, FrameLabels, labels_hash
 from training.data.ontology import Ontology
 from training.data.sources import probe
-from training.errors import UnknownShard
+from training.errors import StoreUnreachable, UnknownShard
+from training.learning.fit_job import FitJob
 from training.learning.gather import gather
-from training.learning.generation import FitJob, fit_jobs, plan_fits
+from training.learning.generation import fit_jobs, plan_fits
 from training.learning.labeller import Labeller
 from training.learning.labelling import plan_clips
 from training.learning.recipes import smoke
@@ -154,6 +155,22 @@ def test_frames_that_cannot_be_read_are_rows_that_say_why(store: Store) -> None:
     assert 3 in errors
     assert "3.png" in errors[3]
     assert sorted([frame.frame_index for frame in labels] + list(errors)) == list(range(6))
+
+
+def test_a_store_that_does_not_answer_for_a_moment_is_no_frame_that_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_all(store)
+    labeller, clips = Labeller(store), plan_clips(store, ["a"], None).clips
+
+    def unreachable(shard_id: str) -> NoReturn:
+        raise StoreUnreachable(f"shards/{shard_id}.json: connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "shard", unreachable)
+        (receipt,) = labeller.label(clips)
+    assert (receipt.key, receipt.error) == (None, "StoreUnreachable: shards/a.json: connection refused")
+    assert plan_clips(store, ["a"], None).clips == clips
 
 
 def test_people_need_only_say_that_nothing_is_there(store: Store) -> None:
