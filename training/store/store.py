@@ -44,7 +44,8 @@ _PART = ".parquet"
 
 
 class Store:
-    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen.
+    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen and
+    the last trunk that micro-models share.
 
     url: absolute path or URL of the root.
     """
