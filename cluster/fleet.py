@@ -33,11 +33,13 @@ from training.models.backbones import Backbone
 from training.models.device import best_device
 from training.store.store import Store
 
-__all__ = ["bundle_size", "fit_fleet"]
+__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
 _RESIZE_EVERY_S = 60.0  # an elastic fleet looks for nodes that came or went
+_LEASE_S = 0.5  # of work at least, where fits are so small that asking for each would cost as much
+_MOST_SMALL_FITS = 32  # in a lease
 
 
 def fit_fleet(
@@ -66,16 +68,50 @@ def fit_fleet(
     shape = plan_workers(num_workers, len(jobs), elastic=min_workers is not None)
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     what["bundle_size"] = bundle_size(shape, len(jobs))
+    what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
         trainer = _trainer(coordinator, what, shape, min_workers, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
-    receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
-    return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
+    return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken)
+
+
+def collected(
+    store: Store, jobs: Sequence[FitJob], handed_in: Sequence[FitReceipt], broken: Exception | None
+) -> list[FitReceipt]:
+    """One receipt a job, in their order; those that a coordinator which began anew does not have come from the store."""
+    receipts = {(one.shard_id, one.ontology): one for one in handed_in}
+    return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken) for job in jobs]
+
+
+def _of_store(store: Store, job: FitJob, broken: Exception | None) -> FitReceipt:
+    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
+    if card is None:
+        return _not_fitted(job, broken)
+    (receipt,) = go_live(store, [FitReceipt.of(card)])
+    return receipt
 
 
 def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
-    """Jobs in a lease: as many as a worker's device is faster with together, but every worker gets its share of few jobs."""
+    """Jobs fitted together: as many as a worker's device is faster with, but every worker gets its share of few jobs."""
     return max(1, min(fits_at_once("cuda" if shape.gpus else "cpu"), num_jobs // shape.num_workers))
+
+
+class LeaseSize:
+    """Jobs that a worker claims at once: one bundle, or several where bundles take a fraction of a second.
+
+    Args:
+        bundle: jobs that are fitted together.
+        most: jobs in a lease of several bundles.
+    """
+
+    def __init__(self, bundle: int, most: int) -> None:
+        self._bundle, self._most = bundle, max(bundle, most)
+        self.jobs = bundle
+
+    def learn(self, jobs: int, seconds: float) -> None:
+        """So many jobs took so long: the next lease is of about _LEASE_S."""
+        bundles = int(_LEASE_S * jobs / max(seconds, 1e-9) / self._bundle)
+        self.jobs = min(max(1, bundles) * self._bundle, self._most)
 
 
 def _trainer(
@@ -123,15 +159,25 @@ def fit_loop(config: dict[str, Any]) -> None:
     torch.set_num_threads(what["cpus"])
     ray.get(coordinator.register.remote(worker, os.getpid(), group))
     store = Store.open(what["store"])
+    lease = LeaseSize(what["bundle_size"], what["most"])
     with _heartbeat(coordinator, worker):
-        while (jobs := ray.get(coordinator.claim.remote(worker, what["bundle_size"]))) is not None:
+        while (jobs := ray.get(coordinator.claim.remote(worker, lease.jobs))) is not None:
             if jobs:
+                began = time.monotonic()
                 ray.get(coordinator.commit.remote(worker, _fit(store, jobs, what)))
+                lease.learn(len(jobs), time.monotonic() - began)
             else:
                 time.sleep(_POLL_S)  # the last leases are out; one may come back
 
 
 def _fit(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
+    """One receipt a job of the lease, bundle by bundle."""
+    size = what["bundle_size"]
+    bundles = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    return [receipt for bundle in bundles for receipt in _fit_bundle(store, bundle, what)]
+
+
+def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
     try:
         fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])

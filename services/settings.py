@@ -54,6 +54,9 @@ class Settings(BaseSettings):
 
     hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
+    gpus_per_host: float = Field(
+        default=0.0, ge=0, description="GPUs reserved for one host, a share is fine; it computes on one that it sees either way"
+    )
     ingresses: int = Field(default=1, gt=0, description="Ingress replicas")
     cpus_per_ingress: float = Field(
         default=0.1, ge=0, description="CPUs reserved for one ingress; it waits, copies, decodes a few"

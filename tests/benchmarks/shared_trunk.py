@@ -100,6 +100,7 @@ class World:
         for module in network.modules():
             if recipe != "head" and isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.weight, 0.9, 1.1)
+                nn.init.uniform_(module.bias, -0.1, 0.1)
             if recipe == "full" and isinstance(module, nn.Conv2d):
                 module.weight.mul_(1 + 1e-3 * number).add_(1e-6)
         model = MicroModel(

@@ -60,16 +60,16 @@ def head(bucket: Any) -> Iterator[Cluster]:
 def run_and_lose_a_node(head: Cluster, jobs: Any, words: list[str], objects: Callable[[], dict[str, str]]) -> dict[str, str]:
     """Submit a verb, kill the second node when enough is done, and see the job succeed; returns what was done by then."""
     second = head.add_node(num_cpus=1)
-    job = jobs.start("-m", "cluster", *words, "--store", URL, "--workers", "2")
-    said: list[str] = []
-    reader = threading.Thread(target=lambda: said.append(job.stdout.read()))
-    reader.start()
-    while len(done := objects()) < STOP_AT[words[0]] and job.poll() is None:
-        time.sleep(0.2)
-    running = job.poll() is None
-    head.remove_node(second, allow_graceful=False)
-    code = job.wait(timeout=900)
-    reader.join()
+    with jobs.start("-m", "cluster", *words, "--store", URL, "--workers", "2") as job:
+        said: list[str] = []
+        reader = threading.Thread(target=lambda: said.append(job.stdout.read()))
+        reader.start()
+        while len(done := objects()) < STOP_AT[words[0]] and job.poll() is None:
+            time.sleep(0.2)
+        running = job.poll() is None
+        head.remove_node(second, allow_graceful=False)
+        code = job.wait(timeout=900)
+        reader.join()
     assert running, f"it was over before a node could be killed: {said[0]}"
     assert code == 0, said[0]
     return done

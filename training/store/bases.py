@@ -12,7 +12,7 @@ from training.errors import AlreadyExists, CorruptModel, MissingObject, UnknownM
 from training.store.objects import ObjectStore
 from training.store.weights import content_hash
 
-__all__ = ["Base", "Bases", "read_base"]
+__all__ = ["Base", "Bases"]
 
 _HASH_DIGITS = 32
 
@@ -41,7 +41,7 @@ class Bases:
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._there: set[str] = set()
         self._last: Base | None = None
 
@@ -62,22 +62,23 @@ class Bases:
             raise self._missing(name)
 
     def load(self, name: str) -> Base:
-        """Read it, unless it was the last one.
+        """Read it, unless it was the last one; however many want it at once, it is read once.
 
         Raises:
             UnknownModel: there is none.
             CorruptModel: its tensors are not those that it is named after.
         """
-        last = self._last
-        if last is not None and last.name == name:
-            return last
-        try:
-            file = self._objects.read(_key(name))
-        except MissingObject as error:
-            raise self._missing(name) from error
-        base = read_base(file, name)
-        self._keep(base)
-        return base
+        with self._reading:
+            last = self._last
+            if last is not None and last.name == name:
+                return last
+            try:
+                file = self._objects.read(_key(name))
+            except MissingObject as error:
+                raise self._missing(name) from error
+            base = _read(file, name)
+            self._keep(base)
+            return base
 
     def _is_there(self, name: str) -> bool:
         if name not in self._there and self._objects.exists(_key(name)):
@@ -88,17 +89,11 @@ class Bases:
         return UnknownModel(f"backbone {name}: not in {self._objects.url}, needed {_key(name)}")
 
     def _keep(self, base: Base) -> None:
-        with self._lock:
-            self._there.add(base.name)
-            self._last = base
+        self._there.add(base.name)
+        self._last = base
 
 
-def read_base(file: bytes, name: str) -> Base:
-    """The base of that name from its file.
-
-    Raises:
-        CorruptModel: its tensors are not those that it is named after.
-    """
+def _read(file: bytes, name: str) -> Base:
     found = _name(name.rpartition("-")[0], file)
     if found != name:
         raise CorruptModel(f"backbone {name}: its tensors are those of {found}, needed them unchanged")

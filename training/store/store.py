@@ -44,7 +44,8 @@ _PART = ".parquet"
 
 
 class Store:
-    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen.
+    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen and
+    the last trunk that micro-models share.
 
     url: absolute path or URL of the root.
     """
@@ -189,7 +190,8 @@ class Store:
 
     def audit_labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
         """`labels` of the audit frames alone."""
-        audits = self.audit_frames(shard_id, ontology_name)
+        if not (audits := self.audit_frames(shard_id, ontology_name)):
+            return []
         return [frame for frame in self.labels(shard_id, ontology_name) if frame.frame_index in audits]
 
     def audit_frames(self, shard_id: str, ontology_name: str) -> set[int]:

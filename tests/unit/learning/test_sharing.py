@@ -280,12 +280,25 @@ def test_a_file_of_a_store_is_whole_in_a_notebook_and_when_it_is_saved(world: St
         assert load(tmp_path / "whole.safetensors")(image_HW3) == model(image_HW3)
 
 
-def by_itself(store: Store, card: Card) -> MicroModel:
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_says_of_many_models_together_what_it_says_of_each_alone(world: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    cache = ModelCache(world.registry, 10**9, "cuda")
+    cards = [world.registry.resolve(shard_id, task) for task in TASKS for shard_id in WAYS]
+    together = Bank([open_minded(cache.get(card)) for card in cards], "cuda")
+    alone = [Bank([open_minded(by_itself(world, card, "cuda"))], "cuda") for card in cards]
+    frames = [picture(n, (64, 96)) for n in range(len(cards))]
+    wanted = [bank.predict([frame], [0])[0] for bank, frame in zip(alone, frames)]
+    assert_same(together.predict(frames, range(len(cards))), wanted)
+
+
+def by_itself(store: Store, card: Card, device: str = "cpu") -> MicroModel:
     """The micro-model with a network of its own."""
     tensors = store.registry.load(card)
     if card.base is not None:
         tensors = with_base(config_of(card.network), tensors, store.registry.bases.load(card.base))
-    return MicroModel.restore(card.shard_id, card.generation, card.network, tensors)
+    return MicroModel.restore(card.shard_id, card.generation, card.network, tensors, device=device)
 
 
 def open_minded(model: MicroModel) -> MicroModel:
