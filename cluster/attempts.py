@@ -6,7 +6,7 @@ Nothing here has to survive: what is written is in the store, so one that starts
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.learning.labelling import ClipReceipt
+from training.learning.clip import ClipReceipt
 
 __all__ = ["Attempt", "Attempts"]
 

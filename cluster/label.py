@@ -23,9 +23,9 @@ from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.errors import named
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
-from training.learning.labelling import Clip, ClipReceipt
 from training.models.device import best_device
 from training.store.store import Store
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ray.util.metrics import Counter, Gauge
 
 from cluster.coordinator import FleetState
-from training.learning.labelling import ClipReceipt
+from training.learning.clip import ClipReceipt
 
 __all__ = ["FitMetrics", "LabelMetrics"]
 

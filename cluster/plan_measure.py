@@ -13,11 +13,12 @@ from cluster.plan_costs import Costs
 from cluster.plan_sources import costs_of_store
 from training.data.shards import Shard
 from training.errors import MicroModelError, NothingToLearn
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.fit_job import FitJob, FitReceipt
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
-from training.learning.labelling import Clip, ClipReceipt, plan_clips
+from training.learning.labelling import plan_clips
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone

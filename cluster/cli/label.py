@@ -11,7 +11,7 @@ from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, failure, finish
 
 if TYPE_CHECKING:
-    from training.learning.labelling import ClipReceipt
+    from training.learning.clip import ClipReceipt
 
 __all__ = ["by_shard", "clip_failures", "label"]
 

@@ -1,11 +1,13 @@
 """A real Ray of two CPUs, and stores of tiny videos that a smoke recipe fits in a second."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import av
 import numpy as np
 import pytest
 import requests
+from ray.cluster_utils import Cluster
 from ray.job_submission import JobSubmissionClient
 
-from cluster.session import ray_session
+from cluster.session import DEFAULTS, ray_session
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, FRAMES = 96, 64, 16
@@ -37,6 +40,30 @@ def two_cpus() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def processes_below() -> Callable[[int, str], list[int]]:
     return find_processes_below
+
+
+@contextmanager
+def started_head(*, num_cpus: int, jobs: bool = False, **settings: str) -> Iterator[Cluster]:
+    """The first node of a cluster on this machine; its processes are this one's children, and everything ends with it.
+
+    Args:
+        jobs: with the Jobs API. Its agent gets a port of its own: by default every agent of a machine wants the same.
+        settings: more of Ray's environment variables.
+    """
+    for name, value in {**DEFAULTS, **settings}.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    ports = {"dashboard_port": 0, "dashboard_agent_listen_port": 0}
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus, "include_dashboard": jobs, **ports})
+    try:
+        yield nodes
+    finally:
+        nodes.shutdown()
+
+
+@pytest.fixture(scope="session")
+def start_head() -> Callable[..., AbstractContextManager[Cluster]]:
+    return started_head
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """A fleet of one to two workers, on nodes of one CPU each that come and go."""
 
-import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from typer.testing import CliRunner
 import cluster.fleet
 from cluster.cli.main import app
 from cluster.coordinator import FleetState
-from cluster.session import DEFAULTS
 from training.learning.fit_job import FitReceipt
 from training.learning.generation import plan_fits
 from training.learning.recipes import recipe
@@ -37,18 +35,12 @@ HOW: dict[str, Any] = {
 
 
 @pytest.fixture
-def head() -> Iterator[Cluster]:
+def head(start_head: Callable[..., AbstractContextManager[Cluster]]) -> Iterator[Cluster]:
     """The first node, which this process is connected to."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
+    with start_head(num_cpus=1) as nodes:
         ray.init(address=nodes.address, log_to_driver=False)
         yield nodes
-    finally:
         ray.shutdown()
-        nodes.shutdown()
 
 
 def test_a_node_that_comes_gets_work_and_one_that_goes_is_not_waited_for(

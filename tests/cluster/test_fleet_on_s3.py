@@ -1,11 +1,10 @@
 """A hundred shards in a store on S3, fitted and labelled by submitted jobs on two nodes; one node dies in each job."""
 
 import json
-import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
-from cluster.session import DEFAULTS
 from training.learning.recipes import recipe
 from training.store.store import Store
 
@@ -45,16 +43,10 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def head(bucket: Any) -> Iterator[Cluster]:
+def head(bucket: Any, start_head: Callable[..., AbstractContextManager[Cluster]]) -> Iterator[Cluster]:
     """The first of two nodes of one CPU, with the Jobs API."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": True, "dashboard_port": 0})
-    try:
+    with start_head(num_cpus=1, jobs=True) as nodes:
         yield nodes
-    finally:
-        nodes.shutdown()
 
 
 def run_and_lose_a_node(head: Cluster, jobs: Any, words: list[str], objects: Callable[[], dict[str, str]]) -> dict[str, str]:

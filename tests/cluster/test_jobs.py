@@ -1,18 +1,17 @@
 """The verbs as Ray jobs: `ray job submit --working-dir . -- python -m cluster …`."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
+from ray.cluster_utils import Cluster
 from ray.job_submission import JobStatus, JobSubmissionClient
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
-from cluster.session import DEFAULTS
 from training.store.store import Store
 
 Draw = Callable[..., Path]
@@ -21,15 +20,10 @@ run = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def jobs(jobs_at: Callable[[str], Any]) -> Iterator[Any]:
-    """The Jobs API of a two-CPU Ray that this process starts and stops."""
-    for name, value in {**DEFAULTS, "RAY_JOB_STOP_WAIT_TIME_S": "60"}.items():
-        os.environ.setdefault(name, value)
-    context = ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
-    try:
-        yield jobs_at(f"http://{context.dashboard_url}")
-    finally:
-        ray.shutdown()
+def jobs(start_head: Callable[..., AbstractContextManager[Cluster]], jobs_at: Callable[[str], Any]) -> Iterator[Any]:
+    """The Jobs API of a two-CPU Ray."""
+    with start_head(num_cpus=2, jobs=True, RAY_JOB_STOP_WAIT_TIME_S="60") as nodes:
+        yield jobs_at(f"http://{nodes.head_node.webui_url}")
 
 
 def test_fit_and_label_run_as_submitted_jobs(jobs: Any, tmp_path: Path, draw: Draw) -> None:

@@ -1,21 +1,21 @@
 """A shard is fitted, labelled and fetched by somebody who knows the service only: a real Serve, which submits to a real Ray."""
 
 import json
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import ray
+from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from cluster.serving import serving
-from cluster.session import DEFAULTS
 from training.data.coco import read_coco
 from training.store.store import Store
 
@@ -26,14 +26,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def ray_address() -> Iterator[str]:
-    """The Jobs API of a two-CPU Ray that this process starts and stops."""
-    for name, value in {**DEFAULTS, "RAY_JOB_STOP_WAIT_TIME_S": "60"}.items():
-        os.environ.setdefault(name, value)
-    context = ray.init(address="local", num_cpus=2, include_dashboard=True, dashboard_port=0, log_to_driver=False)
-    try:
-        yield f"http://{context.dashboard_url}"
-    finally:
+def ray_address(start_head: Callable[..., AbstractContextManager[Cluster]]) -> Iterator[str]:
+    """The Jobs API of a two-CPU Ray that this process is connected to."""
+    with start_head(num_cpus=2, jobs=True, RAY_JOB_STOP_WAIT_TIME_S="60") as nodes:
+        ray.init(address=nodes.address, log_to_driver=False)
+        yield f"http://{nodes.head_node.webui_url}"
         ray.shutdown()
 
 

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from cluster.cli.main import app
 from cluster.label import label_fleet
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.labeller import Labeller
-from training.learning.labelling import Clip, ClipReceipt, plan_clips
+from training.learning.labelling import plan_clips
 from training.learning.recipes import recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone

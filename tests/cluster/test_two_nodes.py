@@ -1,11 +1,11 @@
 """Two nodes of one CPU each; one of them dies while it works, and none comes in its place."""
 
-import logging
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from ray.cluster_utils import Cluster
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
-from cluster.session import DEFAULTS
 from training.store.store import Store
 
 pytestmark = pytest.mark.slow
@@ -25,16 +24,9 @@ FRAMES = 16
 
 
 @pytest.fixture(scope="module")
-def head() -> Iterator[Cluster]:
-    """The first node; its own process is this one's child, and everything ends with it."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
+def head(start_head: Callable[..., AbstractContextManager[Cluster]]) -> Iterator[Cluster]:
+    with start_head(num_cpus=1) as nodes:
         yield nodes
-    finally:
-        nodes.shutdown()
 
 
 def run_and_lose_a_node(head: Cluster, words: list[str], begun: Callable[[], bool]) -> None:

@@ -11,8 +11,8 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame, FrameSource
 from training.data.sources import open_frames
 from training.errors import MicroModelError, named
+from training.learning.clip import Clip
 from training.learning.frame_buffer import Batch, BufferClosed, FrameBuffer
-from training.learning.labelling import Clip
 from training.store.store import Store
 
 __all__ = ["DecodeAhead", "OpenClip"]

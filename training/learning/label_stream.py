@@ -13,9 +13,9 @@ from typing import Any
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.errors import named
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.decode_ahead import DecodeAhead, OpenClip
 from training.learning.frame_buffer import Batch, FrameBuffer
-from training.learning.labelling import Clip, ClipReceipt
 from training.store.store import Store
 
 __all__ = ["MEMORY_BYTES", "Begin", "Predict", "label_stream"]

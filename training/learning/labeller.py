@@ -6,8 +6,8 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import Begin, label_stream
-from training.learning.labelling import Clip, ClipReceipt
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel

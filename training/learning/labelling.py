@@ -1,27 +1,16 @@
 """Machine labels for whole shards, a clip at a time: what is still to be labelled, and what came of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
+from training.learning.clip import Clip
 from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["FRAMES_PER_CLIP", "Clip", "ClipPlan", "ClipReceipt", "missing_clips", "plan_clips"]
+__all__ = ["FRAMES_PER_CLIP", "ClipPlan", "missing_clips", "plan_clips"]
 
 FRAMES_PER_CLIP = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
-    """Frames start..stop-1 of a shard, to be labelled by one generation."""
-
-    shard_id: str
-    ontology: str
-    generation: int
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,32 +20,6 @@ class ClipPlan:
     clips: list[Clip]
     skipped: int
     failures: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClipReceipt:
-    """What came of one clip. num_errors: frames that could not be read, each a row in the Parquet object that says why.
-
-    key: of that object; None when the clip as a whole failed, with `error` saying why.
-    decode_seconds, model_seconds: of the worker: its frames' share of waiting for decoded frames (decoding that is hidden
-        behind a model is not in it), and of models at work.
-    """
-
-    shard_id: str
-    ontology: str
-    generation: int
-    start: int
-    stop: int
-    num_frames: int = 0
-    num_objects: int = 0
-    num_errors: int = 0
-    decode_seconds: float = 0.0
-    model_seconds: float = 0.0
-    key: str | None = None
-    error: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def plan_clips(

@@ -11,8 +11,9 @@ from training.data.frames import Frame
 from training.data.ontology import TaskName
 from training.data.sources import open_frames
 from training.errors import BadInput, MissingObject
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import Begin, label_stream
-from training.learning.labelling import Clip, ClipReceipt, missing_clips
+from training.learning.labelling import missing_clips
 from training.loop.detections import said_by
 from training.loop.detectors import Detector, detector_for, knows, pretrained_network, state_hash
 from training.loop.domain_check import DomainCheck, compare

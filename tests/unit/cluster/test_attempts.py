@@ -1,7 +1,7 @@
 """What is known about clips whose process died."""
 
 from cluster.attempts import Attempt, Attempts
-from training.learning.labelling import ClipReceipt
+from training.learning.clip import ClipReceipt
 
 RECEIPT = ClipReceipt(shard_id="a", ontology="o", generation=1, start=0, stop=4, num_frames=4)
 

@@ -17,8 +17,8 @@ from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.errors import BadVideo, StoreFull, UnknownModel
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import label_stream
-from training.learning.labelling import Clip, ClipReceipt
 from training.store.store import Store
 
 WIDTH, HEIGHT = 20, 10
