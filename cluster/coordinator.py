@@ -57,6 +57,7 @@ class Coordinator:
         self._attempts: dict[Key, int] = {}
         self._leases: dict[str, _Lease] = {}
         self._receipts: dict[Key, FitReceipt] = {}
+        self._failed = 0
         self._workers: dict[str, int] = {}
 
     def register(self, worker: str, pid: int) -> None:
@@ -71,8 +72,7 @@ class Coordinator:
         A job that was tried before comes alone, so that it cannot take others down with it.
         """
         self._expire()
-        if worker not in self._leases and self._waiting:
-            jobs = self._next_jobs(limit)
+        if worker not in self._leases and (jobs := self._next_jobs(limit)):
             self._leases[worker] = _Lease(jobs, self._clock() + self._lease_s)
             for job in jobs:
                 self._attempts[_key(job)] = self._attempts.get(_key(job), 0) + 1
@@ -88,10 +88,7 @@ class Coordinator:
     def commit(self, worker: str, receipts: Sequence[FitReceipt]) -> None:
         """The worker is done with its lease. A later receipt of a job never replaces one that succeeded."""
         for receipt in receipts:
-            key = (receipt.shard_id, receipt.ontology)
-            if key not in self._receipts or self._receipts[key].error is not None:
-                self._receipts[key] = receipt
-        self._waiting = deque(job for job in self._waiting if _key(job) not in self._receipts)
+            self._keep(receipt)
         self._release(worker)
 
     def close(self) -> None:
@@ -99,11 +96,10 @@ class Coordinator:
         self._waiting.clear()
 
     def state(self) -> FleetState:
-        receipts = self._receipts.values()
         return FleetState(
             total=self._total,
-            finished=len(receipts),
-            failed=sum(receipt.error is not None for receipt in receipts),
+            finished=len(self._receipts),
+            failed=self._failed,
             workers=dict(self._workers),
             leased={worker: [job.shard_id for job in lease.jobs] for worker, lease in self._leases.items()},
         )
@@ -112,10 +108,22 @@ class Coordinator:
         return list(self._receipts.values())
 
     def _next_jobs(self, limit: int) -> list[FitJob]:
-        jobs = [self._waiting.popleft()]
-        while len(jobs) < limit and self._waiting and not self._tried(jobs[0]) and not self._tried(self._waiting[0]):
-            jobs.append(self._waiting.popleft())
+        jobs: list[FitJob] = []
+        while self._waiting and len(jobs) < limit:
+            job = self._waiting[0]
+            if jobs and (self._tried(job) or self._tried(jobs[0])):
+                break
+            self._waiting.popleft()
+            if _key(job) not in self._receipts:  # else its receipt came after all, when it was waiting again
+                jobs.append(job)
         return jobs
+
+    def _keep(self, receipt: FitReceipt) -> None:
+        key = (receipt.shard_id, receipt.ontology)
+        before = self._receipts.get(key)
+        if before is None or before.error is not None:
+            self._receipts[key] = receipt
+            self._failed += (receipt.error is not None) - (before is not None)
 
     def _tried(self, job: FitJob) -> bool:
         return _key(job) in self._attempts
@@ -130,7 +138,7 @@ class Coordinator:
             if _key(job) in self._receipts:
                 continue
             if self._attempts[_key(job)] >= self._max_attempts:
-                self._receipts[_key(job)] = _quarantined(job, self._max_attempts)
+                self._keep(_quarantined(job, self._max_attempts))
             else:
                 self._waiting.append(job)
 

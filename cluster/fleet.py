@@ -32,10 +32,12 @@ from training.models.backbones import Backbone
 from training.models.device import best_device
 from training.store.store import Store
 
-__all__ = ["FleetBackend", "FleetTorchConfig", "bundle_size", "fit_fleet"]
+__all__ = ["FleetBackend", "FleetTorchConfig", "LeaseSize", "bundle_size", "fit_fleet"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
+_LEASE_S = 0.5  # of work at least, where fits are so small that asking for each would cost as much
+_MOST_SMALL_FITS = 32  # in a lease
 
 
 class FleetBackend(Backend):
@@ -74,6 +76,7 @@ def fit_fleet(
     shape = plan_workers(num_workers, len(jobs))
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     what["bundle_size"] = bundle_size(shape, len(jobs))
+    what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
         trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
@@ -82,8 +85,26 @@ def fit_fleet(
 
 
 def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
-    """Jobs in a lease: as many as a worker's device is faster with together, but every worker gets its share of few jobs."""
+    """Jobs fitted together: as many as a worker's device is faster with, but every worker gets its share of few jobs."""
     return max(1, min(fits_at_once("cuda" if shape.gpus else "cpu"), num_jobs // shape.num_workers))
+
+
+class LeaseSize:
+    """Jobs that a worker claims at once: one bundle, or several where bundles take a fraction of a second.
+
+    Args:
+        bundle: jobs that are fitted together.
+        most: jobs in a lease of several bundles.
+    """
+
+    def __init__(self, bundle: int, most: int) -> None:
+        self._bundle, self._most = bundle, max(bundle, most)
+        self.jobs = bundle
+
+    def learn(self, jobs: int, seconds: float) -> None:
+        """So many jobs took so long: the next lease is of about _LEASE_S."""
+        bundles = int(_LEASE_S * jobs / max(seconds, 1e-9) / self._bundle)
+        self.jobs = min(max(1, bundles) * self._bundle, self._most)
 
 
 def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> "_Trainer":
@@ -139,15 +160,25 @@ def fit_loop(config: dict[str, Any]) -> None:
     coordinator, worker = config["coordinator"], f"worker-{get_context().get_world_rank()}"
     ray.get(coordinator.register.remote(worker, os.getpid()))
     store = Store.open(config["store"])
+    lease = LeaseSize(config["bundle_size"], config["most"])
     with _heartbeat(coordinator, worker):
-        while (jobs := ray.get(coordinator.claim.remote(worker, config["bundle_size"]))) is not None:
+        while (jobs := ray.get(coordinator.claim.remote(worker, lease.jobs))) is not None:
             if jobs:
+                began = time.monotonic()
                 ray.get(coordinator.commit.remote(worker, _fit(store, jobs, config)))
+                lease.learn(len(jobs), time.monotonic() - began)
             else:
                 time.sleep(_POLL_S)  # the last leases are out; one may come back
 
 
 def _fit(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
+    """One receipt a job of the lease, bundle by bundle."""
+    size = config["bundle_size"]
+    bundles = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    return [receipt for bundle in bundles for receipt in _fit_bundle(store, bundle, config)]
+
+
+def _fit_bundle(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
     try:
         fitted = fit_jobs(store, jobs, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])

@@ -45,8 +45,8 @@ def cluster_workers() -> int:
 def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, float]] | None = None) -> WorkerShape:
     """Shape of at most `num_workers` workers for `num_units` pieces of work.
 
-    Workers share GPUs where there are fewer of them, and each gets its share of the cores beside its GPU; on CPU, cores that
-    no worker would use are shared out.
+    Workers share GPUs where there are fewer of them, and the cores beside these, all but one of a node; on CPU, cores that no
+    worker would use are shared out.
 
     Args:
         nodes: resources of each node; those of the connected cluster by default.
@@ -58,7 +58,12 @@ def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, 
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     if gpus:
         sharing = -(-workers // gpus)
-        cpus = min(int(node.get("CPU", 0) / node["GPU"]) for node in nodes if node.get("GPU", 0) >= 1)
-        return WorkerShape(num_workers=workers, cpus=max(1, min(_MOST_DECODERS, cpus // sharing)), gpus=1.0 / sharing)
+        enough = (cpus for cpus in range(_MOST_DECODERS, 1, -1) if _places(nodes, sharing, cpus) >= workers)
+        return WorkerShape(num_workers=workers, cpus=next(enough, 1), gpus=1.0 / sharing)
     fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)
+
+
+def _places(nodes: Sequence[Mapping[str, float]], sharing: int, cpus: int) -> int:
+    """Workers of so many cores that find a place where so many share a GPU, and a core of each node is left for the rest."""
+    return sum(min(int(node.get("GPU", 0)) * sharing, (int(node.get("CPU", 0)) - 1) // cpus) for node in nodes)

@@ -5,7 +5,7 @@ Whatever goes wrong with a frame is a row of its clip, whatever goes wrong with 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -16,13 +16,16 @@ from training.errors import named
 from training.learning.decode_ahead import DecodeAhead, OpenClip
 from training.learning.frame_buffer import Batch, FrameBuffer
 from training.learning.labelling import Clip, ClipReceipt
+from training.store.predictions import Predictions
 from training.store.store import Store
 
-__all__ = ["MEMORY_BYTES", "Begin", "Predict", "label_stream"]
+__all__ = ["MEMORY_BYTES", "Begin", "Predict", "Write", "label_stream"]
 
-Predict = Callable[[list[Frame], list[Any]], list[FrameLabels]]
+Predict = Callable[[list[Frame], list[Any]], Sequence[FrameLabels]]
 """What frames show, in their order; the second list has what `prepare` said of each frame's clip."""
 Begin = Callable[[Clip], None]
+Write = Callable[[Clip, Sequence[Any], Mapping[int, str], Mapping[str, float]], str]
+"""Keeps what was predicted of a clip, its unreadable frames with the reason, and its seconds by stage; returns the key."""
 
 MEMORY_BYTES = 64 * 2**20  # of decoded pixels, in one process
 BATCH_BYTES = 12 * 2**20  # twice what a GPU sees in one pass
@@ -38,6 +41,7 @@ def label_stream(
     *,
     prepare: Callable[[Clip], Any],
     predict: Predict,
+    write: Write | None = None,
     begin: Begin = lambda clip: None,
     threads: int = 1,
     memory_bytes: int = MEMORY_BYTES,
@@ -47,6 +51,7 @@ def label_stream(
     Args:
         prepare: what `predict` has to know about a clip, such as its micro-model; called in a decoding thread.
         predict: called by this thread alone. Where a batch fails, its clips are tried one by one.
+        write: called by several threads; among the store's predictions by default.
         begin: called when the first frame of a clip is about to be decoded, in a decoding thread.
         threads: that decode; each has one run of clips at a time.
         memory_bytes: of decoded frames; what one clip's labels take comes on top.
@@ -65,7 +70,7 @@ def label_stream(
         for batch in batches:
             waited_s = time.monotonic() - waited_since
             _label(batch, predict, waited_s)
-            unwritten.extend(writers.submit(_written, store, opened) for opened in batch.ended)
+            unwritten.extend(writers.submit(_written, opened, write or _among(store.predictions)) for opened in batch.ended)
             while unwritten and (unwritten[0].done() or len(unwritten) > _MOST_UNWRITTEN):
                 yield unwritten.popleft().result()
             waited_since = time.monotonic()
@@ -116,14 +121,20 @@ def _answer(frames: Sequence[tuple[OpenClip, Frame]], predict: Predict) -> None:
             opened.labels.append(labels)
 
 
-def _written(store: Store, opened: OpenClip) -> ClipReceipt:
-    clip, seconds = opened.clip, {"decode": opened.decode_s, "model": opened.model_s}
+def _among(predictions: Predictions) -> Write:
+    def write(clip: Clip, labels: Sequence[Any], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
+        where = clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop
+        return predictions.write(*where, labels, errors, seconds)
+
+    return write
+
+
+def _written(opened: OpenClip, write: Write) -> ClipReceipt:
+    clip = opened.clip
+    if opened.error is not None:
+        return ClipReceipt(**asdict(clip), error=opened.error)
     try:
-        if opened.error is not None:
-            return ClipReceipt(**asdict(clip), error=opened.error)
-        key = store.predictions.write(
-            clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, opened.labels, opened.errors, seconds
-        )
+        key = write(clip, opened.labels, opened.errors, {"decode": opened.decode_s, "model": opened.model_s})
     except Exception as error:
         return ClipReceipt(**asdict(clip), error=named(error))
     return ClipReceipt(

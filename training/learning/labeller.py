@@ -19,11 +19,11 @@ __all__ = ["Labeller"]
 class Labeller:
     """Decodes clips, runs their micro-models and writes predictions; keeps models ready between clips.
 
-    cache_mib: memory for weights.
+    cache_mib: memory for weights; little, as clips of one micro-model come together.
     threads: that decode.
     """
 
-    def __init__(self, store: Store, *, cache_mib: int = 512, device: torch.device | str = "cpu", threads: int = 1) -> None:
+    def __init__(self, store: Store, *, cache_mib: int = 64, device: torch.device | str = "cpu", threads: int = 1) -> None:
         self._store = store
         self._device = torch.device(device)
         self._threads = threads

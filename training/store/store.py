@@ -187,7 +187,8 @@ class Store:
 
     def audit_labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
         """`labels` of the audit frames alone."""
-        audits = self.audit_frames(shard_id, ontology_name)
+        if not (audits := self.audit_frames(shard_id, ontology_name)):
+            return []
         return [frame for frame in self.labels(shard_id, ontology_name) if frame.frame_index in audits]
 
     def audit_frames(self, shard_id: str, ontology_name: str) -> set[int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.fleet import bundle_size
+from cluster.fleet import LeaseSize, bundle_size
 from cluster.resources import WorkerShape
 
 
@@ -20,3 +20,23 @@ def test_a_lease_holds_what_is_fitted_together_but_leaves_every_worker_its_share
     gpus: float, num_workers: int, num_jobs: int, expected: int
 ) -> None:
     assert bundle_size(WorkerShape(num_workers=num_workers, cpus=1, gpus=gpus), num_jobs) == expected
+
+
+def test_small_fits_are_claimed_many_at_once_and_large_ones_one_by_one() -> None:
+    lease = LeaseSize(bundle=1, most=20)
+    assert lease.jobs == 1, "nobody knows yet how long one takes"
+    lease.learn(1, 0.05)
+    assert lease.jobs == 10
+    lease.learn(10, 0.1)
+    assert lease.jobs == 20
+    lease.learn(20, 60.0)
+    assert lease.jobs == 1
+
+
+def test_a_lease_is_of_whole_bundles() -> None:
+    lease = LeaseSize(bundle=8, most=20)
+    lease.learn(8, 0.25)
+    assert lease.jobs == 16
+    lease.learn(16, 1000.0)
+    assert lease.jobs == 8
+    assert LeaseSize(bundle=8, most=2).jobs == 8

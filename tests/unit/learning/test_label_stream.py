@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -242,19 +242,16 @@ def test_a_model_that_fails_in_a_mixed_batch_fails_its_clips_only(store: Store, 
     assert store.predictions.done("b", "o", 1) == []
 
 
-def test_a_store_that_is_full_is_a_receipt_of_the_clip_it_had_no_room_for(
-    store: Store, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write: Callable[..., str] = store.predictions.write
-
-    def full(shard_id: str, *what: Any) -> str:
-        if shard_id == "b":
+def test_a_store_that_is_full_is_a_receipt_of_the_clip_it_had_no_room_for(store: Store, drawn: Drawn) -> None:
+    def write(clip: Clip, labels: Sequence[FrameLabels], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
+        if clip.shard_id == "b":
             raise StoreFull("b: no space left")
-        return write(shard_id, *what)
+        return f"{clip.shard_id}, {len(labels)} labels, {len(errors)} errors"
 
-    monkeypatch.setattr(store.predictions, "write", full)
-    receipts = labelled(store, clips("a", 0, 5) + clips("b", 0, 5) + clips("c", 0, 5))
+    drawn.bad = {("c", 3)}
+    receipts = labelled(store, clips("a", 0, 5) + clips("b", 0, 5) + clips("c", 0, 5), write=write)
     assert {one.shard_id: one.error for one in receipts} == {"a": None, "b": "StoreFull: b: no space left", "c": None}
+    assert {one.key for one in receipts} == {"a, 5 labels, 0 errors", None, "c, 3 labels, 2 errors"}
 
 
 def test_a_clip_is_begun_before_its_frames_and_what_that_raises_ends_everything(store: Store, drawn: Drawn) -> None:
