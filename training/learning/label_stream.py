@@ -19,7 +19,7 @@ from training.learning.labelling import Clip, ClipReceipt
 from training.store.predictions import Predictions
 from training.store.store import Store
 
-__all__ = ["MEMORY_BYTES", "Begin", "Predict", "Write", "label_stream"]
+__all__ = ["MEMORY_BYTES", "Begin", "Predict", "StreamThreads", "Write", "label_stream"]
 
 Predict = Callable[[list[Frame], list[Any]], Sequence[FrameLabels]]
 """What frames show, in their order; the second list has what `prepare` said of each frame's clip."""
@@ -35,6 +35,21 @@ _WRITERS = 4
 _MOST_UNWRITTEN = 16  # clips
 
 
+class StreamThreads:
+    """Threads that decode and write for one stream after the other.
+
+    They stay, because the C library gives every new thread memory of its own, and keeps what is freed for it.
+
+    Args:
+        decoders: runs of clips that are decoded at the same time.
+    """
+
+    def __init__(self, decoders: int = 1) -> None:
+        self.num_decoders = decoders
+        self.decoders = ThreadPoolExecutor(decoders, "decode")
+        self.writers = ThreadPoolExecutor(_WRITERS, "write")
+
+
 def label_stream(
     store: Store,
     clips: Sequence[Clip],
@@ -43,39 +58,39 @@ def label_stream(
     predict: Predict,
     write: Write | None = None,
     begin: Begin = lambda clip: None,
-    threads: int = 1,
+    threads: StreamThreads,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Iterator[ClipReceipt]:
-    """Label clips and write what was said; one receipt for each, when it is in the store.
+    """Label clips and write what was said; one receipt for each, when it is in the store. Close it, or take them all.
 
     Args:
         prepare: what `predict` has to know about a clip, such as its micro-model; called in a decoding thread.
         predict: called by this thread alone. Where a batch fails, its clips are tried one by one.
         write: called by several threads; among the store's predictions by default.
         begin: called when the first frame of a clip is about to be decoded, in a decoding thread.
-        threads: that decode; each has one run of clips at a time.
+        threads: of this stream alone while it lasts.
         memory_bytes: of decoded frames; what one clip's labels take comes on top.
     """
-    todo = list(_runs(clips, threads))
-    threads = max(1, min(threads, len(todo)))
+    todo = list(_runs(clips, threads.num_decoders))
+    decoding = min(threads.num_decoders, len(todo))
     buffer = FrameBuffer[OpenClip](
-        producers=threads, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
+        producers=decoding, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
     )
-    with (
-        ThreadPoolExecutor(_WRITERS, "write") as writers,
-        DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, threads=threads) as batches,
-    ):
-        unwritten: deque[Future[ClipReceipt]] = deque()
+    ahead = DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, pool=threads.decoders, threads=decoding)
+    unwritten: deque[Future[ClipReceipt]] = deque()
+    with ahead as batches:
         waited_since = time.monotonic()
         for batch in batches:
             waited_s = time.monotonic() - waited_since
             _label(batch, predict, waited_s)
-            unwritten.extend(writers.submit(_written, opened, write or _among(store.predictions)) for opened in batch.ended)
+            unwritten.extend(
+                threads.writers.submit(_written, opened, write or _among(store.predictions)) for opened in batch.ended
+            )
             while unwritten and (unwritten[0].done() or len(unwritten) > _MOST_UNWRITTEN):
                 yield unwritten.popleft().result()
             waited_since = time.monotonic()
-        while unwritten:
-            yield unwritten.popleft().result()
+    while unwritten:
+        yield unwritten.popleft().result()
 
 
 def _runs(clips: Sequence[Clip], threads: int) -> Iterator[list[Clip]]:

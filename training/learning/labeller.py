@@ -6,7 +6,7 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
-from training.learning.label_stream import Begin, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.learning.labelling import Clip, ClipReceipt
 from training.models.bank import Bank
 from training.models.cache import ModelCache
@@ -26,7 +26,7 @@ class Labeller:
     def __init__(self, store: Store, *, cache_mib: int = 64, device: torch.device | str = "cpu", threads: int = 1) -> None:
         self._store = store
         self._device = torch.device(device)
-        self._threads = threads
+        self._threads = StreamThreads(threads)
         self._models = ModelCache(store.registry, cache_mib * 2**20)
         self._bank: Bank | None = None
 

@@ -17,7 +17,7 @@ from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.errors import BadVideo, StoreFull, UnknownModel
-from training.learning.label_stream import label_stream
+from training.learning.label_stream import StreamThreads, label_stream
 from training.learning.labelling import Clip, ClipReceipt
 from training.store.store import Store
 
@@ -107,9 +107,9 @@ def echo(frames: list[Frame], whose: list[Any]) -> list[FrameLabels]:
     return said
 
 
-def labelled(store: Store, todo: list[Clip], predict: Any = echo, **options: Any) -> list[ClipReceipt]:
+def labelled(store: Store, todo: list[Clip], predict: Any = echo, threads: int = 1, **options: Any) -> list[ClipReceipt]:
     how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": predict, **options}
-    return list(label_stream(store, todo, **how))
+    return list(label_stream(store, todo, **how, threads=StreamThreads(threads)))
 
 
 def check(store: Store, shard_id: str, frames: Iterable[int]) -> None:
@@ -267,13 +267,23 @@ def test_a_clip_is_begun_before_its_frames_and_what_that_raises_ends_everything(
     assert begun == [(0, 0), (10, 10)]
 
 
-def test_whoever_stops_listening_leaves_no_thread_and_no_open_video_behind(store: Store, drawn: Drawn) -> None:
-    before = threading.active_count()
-    how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": echo}
+def test_whoever_stops_listening_leaves_no_video_open_and_the_threads_free_for_the_next_stream(
+    store: Store, drawn: Drawn
+) -> None:
+    how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": echo, "threads": StreamThreads(2)}
     stream = label_stream(store, clips("a", *range(0, 401, 5)), **how, memory_bytes=20 * FRAME_BYTES)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert (threading.active_count(), drawn.open) == (before, 0)
+    assert drawn.open == 0
+    assert sum(one.num_frames for one in label_stream(store, clips("b", *range(0, 401, 5)), **how)) == 400
+
+
+def test_streams_share_their_threads(store: Store, drawn: Drawn) -> None:
+    threads, decoding = StreamThreads(1), set[int]()
+    how: dict[str, Any] = {"predict": echo, "threads": threads, "begin": lambda clip: decoding.add(threading.get_ident())}
+    for name in "abcd":
+        list(label_stream(store, clips(name, 0, 5), prepare=lambda clip: f"model of {clip.shard_id}", **how))
+    assert len(decoding) == 1
 
 
 def test_the_seconds_of_a_clip_are_its_share_of_waiting_and_of_the_model(store: Store, drawn: Drawn) -> None:
