@@ -1,12 +1,12 @@
 """Which clips were begun, how often that cost a process, and which of them are over. `label` runs it as a Ray actor.
 
 Nothing here has to survive: what is written is in the store, so one that starts again only lets clips be labelled once more.
+Receipts are rows: a process that holds them needs nothing but Python.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from training.learning.clip import ClipReceipt
+from typing import Any
 
 __all__ = ["Attempt", "Attempts"]
 
@@ -16,7 +16,7 @@ class Attempt:
     """deaths: how often a clip was begun and its process ended before it. receipt: of a clip that is over."""
 
     deaths: int = 0
-    receipt: ClipReceipt | None = None
+    receipt: Mapping[str, Any] | None = None
 
 
 class Attempts:
@@ -24,7 +24,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
-        self._over: dict[str, ClipReceipt] = {}
+        self._over: dict[str, Mapping[str, Any]] = {}
 
     def known(self, names: Sequence[str]) -> list[Attempt]:
         """Of each clip, in order, before its labelling is begun."""
@@ -34,7 +34,7 @@ class Attempts:
         """It is counted as a death until it is over."""
         self._begun[name] = self._begun.get(name, 0) + 1
 
-    def end(self, name: str, receipt: ClipReceipt) -> None:
+    def end(self, name: str, receipt: Mapping[str, Any]) -> None:
         """It is over, and need not be done again if its process dies before all it was handed is."""
         self._begun.pop(name, None)
         self._over[name] = receipt

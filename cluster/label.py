@@ -125,7 +125,7 @@ class _ClipActor:
     def _receipts(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
         known: list[Attempt] = ray.get(self._attempts.known.remote([_name(clip) for clip in clips]))
         attempts = list(zip(clips, known, strict=True))
-        yield from (attempt.receipt for _, attempt in attempts if attempt.receipt is not None)
+        yield from (ClipReceipt(**attempt.receipt) for _, attempt in attempts if attempt.receipt is not None)
         yield from self._label([clip for clip, attempt in attempts if attempt.receipt is None and not attempt.deaths])
         for clip, attempt in attempts:
             if attempt.receipt is None and attempt.deaths >= MAX_ATTEMPTS:
@@ -138,7 +138,7 @@ class _ClipActor:
         waiting = {_name(clip): clip for clip in clips}
         try:
             for receipt in self._labeller.label(clips, begin=self._begin):
-                self._attempts.end.remote(_name(receipt), receipt)
+                self._attempts.end.remote(_name(receipt), asdict(receipt))
                 del waiting[_name(receipt)]
                 yield receipt
         except Exception as error:

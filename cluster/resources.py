@@ -52,7 +52,7 @@ def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *
 
     Workers share GPUs where there are fewer of them, and each gets its share of the cores beside its GPU; on CPU, cores that
     no worker would use are shared out. Nodes need not be alike: a worker's share is one that each of them finds room for on
-    some node, a core beside a GPU included.
+    some node, a core beside a GPU included; one core of each node is left for what feeds them, if there is more than one each.
 
     Args:
         nodes: resources of each node; those of the connected cluster by default.
@@ -64,15 +64,15 @@ def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *
         enough = (per_gpu for per_gpu in range(1, workers + 1) if _places(nodes, per_gpu) >= workers)
         per_gpu = next(enough, -(-workers // gpus))  # where none is enough, nodes are missing: they may be on their way
         per_gpu = 1 << (per_gpu - 1).bit_length() if elastic else per_gpu
-        roomy = (cpus for cpus in range(_MOST_DECODERS, 1, -1) if _places(nodes, per_gpu, cpus) >= workers)
+        roomy = (cpus for cpus in range(_MOST_DECODERS, 1, -1) if _places(nodes, per_gpu, cpus, spare=1) >= workers)
         return WorkerShape(num_workers=workers, cpus=next(roomy, 1), gpus=1.0 / per_gpu)
     fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)
 
 
-def _places(nodes: Nodes, per_gpu: int, cpus: int = 1) -> int:
-    """Workers of so many cores each that find a place when so many share a GPU."""
-    return sum(min(int(node.get("GPU", 0)) * per_gpu, int(node.get("CPU", 0)) // cpus) for node in nodes)
+def _places(nodes: Nodes, per_gpu: int, cpus: int = 1, spare: int = 0) -> int:
+    """Workers of so many cores each that find a place when so many share a GPU; spare: cores of each node that they leave."""
+    return sum(min(int(node.get("GPU", 0)) * per_gpu, (int(node.get("CPU", 0)) - spare) // cpus) for node in nodes)
 
 
 def _nodes() -> Nodes:

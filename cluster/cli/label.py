@@ -22,7 +22,7 @@ def label(
         list[str] | None, typer.Argument(metavar="SHARD", help="Only these; all with a live model by default.")
     ] = None,
     ontology: Annotated[str | None, typer.Option(help="Only this ontology; all with a live model by default.")] = None,
-    frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file, and what a crash costs at most.")] = 64,
+    frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file.")] = 64,
     workers: WorkersOption = None,
     job: JobOption = None,
     json: JsonOption = None,

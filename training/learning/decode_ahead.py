@@ -1,8 +1,8 @@
 """Clips decoded in threads, ahead of whoever labels them."""
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -38,11 +38,12 @@ class OpenClip:
 
 
 class DecodeAhead:
-    """An iterator of batches of frames, each with its clip; leaving it ends its threads.
+    """An iterator of batches of frames, each with its clip; whoever leaves it waits for its threads.
 
     Args:
         todo: runs of clips that follow each other in one shard; one thread decodes a run, without a break.
-        buffer: for as many producers as there are threads.
+        buffer: for `threads` producers.
+        pool: that many of its threads are used.
         prepare: says what has to be known about a run before its frames come; called by the thread that will decode it.
         begin: called by that thread before a clip's first frame is decoded; what it raises ends everything.
     """
@@ -55,21 +56,22 @@ class DecodeAhead:
         *,
         prepare: Callable[[Clip], Any],
         begin: Callable[[Clip], None],
+        pool: Executor,
         threads: int,
     ) -> None:
         self._store, self._todo, self._buffer = store, deque(todo), buffer
         self._prepare, self._begin = prepare, begin
-        self._threads = [threading.Thread(target=self._work, name=f"decode-{number}") for number in range(threads)]
+        self._pool, self._threads = pool, threads
+        self._working: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._working = [self._pool.submit(self._work) for _ in range(self._threads)]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._buffer.close()
-        for thread in self._threads:
-            thread.join()
+        for thread in self._working:
+            thread.result()
 
     def __iter__(self) -> Iterator[Batch[OpenClip]]:
         while (batch := self._buffer.take()) is not None:

@@ -5,7 +5,7 @@ Whatever goes wrong with a frame is a row of its clip, whatever goes wrong with 
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -16,13 +16,16 @@ from training.errors import named
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.decode_ahead import DecodeAhead, OpenClip
 from training.learning.frame_buffer import Batch, FrameBuffer
+from training.store.predictions import Predictions
 from training.store.store import Store
 
-__all__ = ["MEMORY_BYTES", "Begin", "Predict", "label_stream"]
+__all__ = ["MEMORY_BYTES", "Begin", "Predict", "StreamThreads", "Write", "label_stream"]
 
-Predict = Callable[[list[Frame], list[Any]], list[FrameLabels]]
+Predict = Callable[[list[Frame], list[Any]], Sequence[FrameLabels]]
 """What frames show, in their order; the second list has what `prepare` said of each frame's clip."""
 Begin = Callable[[Clip], None]
+Write = Callable[[Clip, Sequence[Any], Mapping[int, str], Mapping[str, float]], str]
+"""Keeps what was predicted of a clip, its unreadable frames with the reason, and its seconds by stage; returns the key."""
 
 MEMORY_BYTES = 64 * 2**20  # of decoded pixels, in one process
 BATCH_BYTES = 12 * 2**20  # twice what a GPU sees in one pass
@@ -32,45 +35,62 @@ _WRITERS = 4
 _MOST_UNWRITTEN = 16  # clips
 
 
+class StreamThreads:
+    """Threads that decode and write for one stream after the other.
+
+    They stay, because the C library gives every new thread memory of its own, and keeps what is freed for it.
+
+    Args:
+        decoders: runs of clips that are decoded at the same time.
+    """
+
+    def __init__(self, decoders: int = 1) -> None:
+        self.num_decoders = decoders
+        self.decoders = ThreadPoolExecutor(decoders, "decode")
+        self.writers = ThreadPoolExecutor(_WRITERS, "write")
+
+
 def label_stream(
     store: Store,
     clips: Sequence[Clip],
     *,
     prepare: Callable[[Clip], Any],
     predict: Predict,
+    write: Write | None = None,
     begin: Begin = lambda clip: None,
-    threads: int = 1,
+    threads: StreamThreads,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Iterator[ClipReceipt]:
-    """Label clips and write what was said; one receipt for each, when it is in the store.
+    """Label clips and write what was said; one receipt for each, when it is in the store. Close it, or take them all.
 
     Args:
         prepare: what `predict` has to know about a clip, such as its micro-model; called in a decoding thread.
         predict: called by this thread alone. Where a batch fails, its clips are tried one by one.
+        write: called by several threads; among the store's predictions by default.
         begin: called when the first frame of a clip is about to be decoded, in a decoding thread.
-        threads: that decode; each has one run of clips at a time.
+        threads: of this stream alone while it lasts.
         memory_bytes: of decoded frames; what one clip's labels take comes on top.
     """
-    todo = list(_runs(clips, threads))
-    threads = max(1, min(threads, len(todo)))
+    todo = list(_runs(clips, threads.num_decoders))
+    decoding = min(threads.num_decoders, len(todo))
     buffer = FrameBuffer[OpenClip](
-        producers=threads, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
+        producers=decoding, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
     )
-    with (
-        ThreadPoolExecutor(_WRITERS, "write") as writers,
-        DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, threads=threads) as batches,
-    ):
-        unwritten: deque[Future[ClipReceipt]] = deque()
+    ahead = DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, pool=threads.decoders, threads=decoding)
+    unwritten: deque[Future[ClipReceipt]] = deque()
+    with ahead as batches:
         waited_since = time.monotonic()
         for batch in batches:
             waited_s = time.monotonic() - waited_since
             _label(batch, predict, waited_s)
-            unwritten.extend(writers.submit(_written, store, opened) for opened in batch.ended)
+            unwritten.extend(
+                threads.writers.submit(_written, opened, write or _among(store.predictions)) for opened in batch.ended
+            )
             while unwritten and (unwritten[0].done() or len(unwritten) > _MOST_UNWRITTEN):
                 yield unwritten.popleft().result()
             waited_since = time.monotonic()
-        while unwritten:
-            yield unwritten.popleft().result()
+    while unwritten:
+        yield unwritten.popleft().result()
 
 
 def _runs(clips: Sequence[Clip], threads: int) -> Iterator[list[Clip]]:
@@ -116,14 +136,20 @@ def _answer(frames: Sequence[tuple[OpenClip, Frame]], predict: Predict) -> None:
             opened.labels.append(labels)
 
 
-def _written(store: Store, opened: OpenClip) -> ClipReceipt:
-    clip, seconds = opened.clip, {"decode": opened.decode_s, "model": opened.model_s}
+def _among(predictions: Predictions) -> Write:
+    def write(clip: Clip, labels: Sequence[Any], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
+        where = clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop
+        return predictions.write(*where, labels, errors, seconds)
+
+    return write
+
+
+def _written(opened: OpenClip, write: Write) -> ClipReceipt:
+    clip = opened.clip
+    if opened.error is not None:
+        return ClipReceipt(**asdict(clip), error=opened.error)
     try:
-        if opened.error is not None:
-            return ClipReceipt(**asdict(clip), error=opened.error)
-        key = store.predictions.write(
-            clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, opened.labels, opened.errors, seconds
-        )
+        key = write(clip, opened.labels, opened.errors, {"decode": opened.decode_s, "model": opened.model_s})
     except Exception as error:
         return ClipReceipt(**asdict(clip), error=named(error))
     return ClipReceipt(

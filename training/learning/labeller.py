@@ -7,7 +7,7 @@ import torch
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
@@ -19,14 +19,14 @@ __all__ = ["Labeller"]
 class Labeller:
     """Decodes clips, runs their micro-models and writes predictions; keeps models ready between clips.
 
-    cache_mib: memory for weights.
+    cache_mib: memory for weights; little, as clips of one micro-model come together.
     threads: that decode.
     """
 
-    def __init__(self, store: Store, *, cache_mib: int = 512, device: torch.device | str = "cpu", threads: int = 1) -> None:
+    def __init__(self, store: Store, *, cache_mib: int = 64, device: torch.device | str = "cpu", threads: int = 1) -> None:
         self._store = store
         self._device = torch.device(device)
-        self._threads = threads
+        self._threads = StreamThreads(threads)
         self._models = ModelCache(store.registry, cache_mib * 2**20, self._device)
 
     def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:

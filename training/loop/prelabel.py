@@ -12,7 +12,7 @@ from training.data.ontology import TaskName
 from training.data.sources import open_frames
 from training.errors import BadInput, MissingObject
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.learning.labelling import missing_clips
 from training.loop.detections import said_by
 from training.loop.detectors import Detector, detector_for, knows, pretrained_network, state_hash
@@ -129,7 +129,7 @@ class Prelabeller:
     ) -> None:
         self._store = store
         self._device = torch.device(device)
-        self._threads = threads
+        self._threads = StreamThreads(threads)
         self._jobs = {(job.shard_id, job.ontology): job for job in jobs}
         self._ready: tuple[tuple[Detector, float], torch.nn.Module] | None = None
 

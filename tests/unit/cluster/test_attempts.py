@@ -1,9 +1,11 @@
 """What is known about clips whose process died."""
 
-from cluster.attempts import Attempt, Attempts
-from training.learning.clip import ClipReceipt
+import subprocess
+import sys
 
-RECEIPT = ClipReceipt(shard_id="a", ontology="o", generation=1, start=0, stop=4, num_frames=4)
+from cluster.attempts import Attempt, Attempts
+
+RECEIPT = {"shard_id": "a", "start": 0, "stop": 4, "num_frames": 4}
 
 
 def test_only_clips_that_were_begun_and_not_over_are_blamed_for_a_death() -> None:
@@ -20,3 +22,8 @@ def test_receipts_that_have_arrived_are_not_kept() -> None:
     attempts.end("a", RECEIPT)
     attempts.forget(["a", "never heard of"])
     assert attempts.known(["a"]) == [Attempt()]
+
+
+def test_its_process_does_without_torch() -> None:
+    program = "import sys, cluster.attempts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -3,7 +3,7 @@
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.errors import BadVideo, StoreFull, UnknownModel
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import label_stream
+from training.learning.label_stream import StreamThreads, label_stream
 from training.store.store import Store
 
 WIDTH, HEIGHT = 20, 10
@@ -107,9 +107,9 @@ def echo(frames: list[Frame], whose: list[Any]) -> list[FrameLabels]:
     return said
 
 
-def labelled(store: Store, todo: list[Clip], predict: Any = echo, **options: Any) -> list[ClipReceipt]:
+def labelled(store: Store, todo: list[Clip], predict: Any = echo, threads: int = 1, **options: Any) -> list[ClipReceipt]:
     how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": predict, **options}
-    return list(label_stream(store, todo, **how))
+    return list(label_stream(store, todo, **how, threads=StreamThreads(threads)))
 
 
 def check(store: Store, shard_id: str, frames: Iterable[int]) -> None:
@@ -242,19 +242,16 @@ def test_a_model_that_fails_in_a_mixed_batch_fails_its_clips_only(store: Store, 
     assert store.predictions.done("b", "o", 1) == []
 
 
-def test_a_store_that_is_full_is_a_receipt_of_the_clip_it_had_no_room_for(
-    store: Store, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write: Callable[..., str] = store.predictions.write
-
-    def full(shard_id: str, *what: Any) -> str:
-        if shard_id == "b":
+def test_a_store_that_is_full_is_a_receipt_of_the_clip_it_had_no_room_for(store: Store, drawn: Drawn) -> None:
+    def write(clip: Clip, labels: Sequence[FrameLabels], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
+        if clip.shard_id == "b":
             raise StoreFull("b: no space left")
-        return write(shard_id, *what)
+        return f"{clip.shard_id}, {len(labels)} labels, {len(errors)} errors"
 
-    monkeypatch.setattr(store.predictions, "write", full)
-    receipts = labelled(store, clips("a", 0, 5) + clips("b", 0, 5) + clips("c", 0, 5))
+    drawn.bad = {("c", 3)}
+    receipts = labelled(store, clips("a", 0, 5) + clips("b", 0, 5) + clips("c", 0, 5), write=write)
     assert {one.shard_id: one.error for one in receipts} == {"a": None, "b": "StoreFull: b: no space left", "c": None}
+    assert {one.key for one in receipts} == {"a, 5 labels, 0 errors", None, "c, 3 labels, 2 errors"}
 
 
 def test_a_clip_is_begun_before_its_frames_and_what_that_raises_ends_everything(store: Store, drawn: Drawn) -> None:
@@ -270,13 +267,23 @@ def test_a_clip_is_begun_before_its_frames_and_what_that_raises_ends_everything(
     assert begun == [(0, 0), (10, 10)]
 
 
-def test_whoever_stops_listening_leaves_no_thread_and_no_open_video_behind(store: Store, drawn: Drawn) -> None:
-    before = threading.active_count()
-    how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": echo}
+def test_whoever_stops_listening_leaves_no_video_open_and_the_threads_free_for_the_next_stream(
+    store: Store, drawn: Drawn
+) -> None:
+    how: dict[str, Any] = {"prepare": lambda clip: f"model of {clip.shard_id}", "predict": echo, "threads": StreamThreads(2)}
     stream = label_stream(store, clips("a", *range(0, 401, 5)), **how, memory_bytes=20 * FRAME_BYTES)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert (threading.active_count(), drawn.open) == (before, 0)
+    assert drawn.open == 0
+    assert sum(one.num_frames for one in label_stream(store, clips("b", *range(0, 401, 5)), **how)) == 400
+
+
+def test_streams_share_their_threads(store: Store, drawn: Drawn) -> None:
+    threads, decoding = StreamThreads(1), set[int]()
+    how: dict[str, Any] = {"predict": echo, "threads": threads, "begin": lambda clip: decoding.add(threading.get_ident())}
+    for name in "abcd":
+        list(label_stream(store, clips(name, 0, 5), prepare=lambda clip: f"model of {clip.shard_id}", **how))
+    assert len(decoding) == 1
 
 
 def test_the_seconds_of_a_clip_are_its_share_of_waiting_and_of_the_model(store: Store, drawn: Drawn) -> None:
