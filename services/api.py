@@ -18,6 +18,7 @@ from services.envelope import Envelope
 from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, problems
 from services.gate import PREDICT, READ
 from services.keys import KeyFile
+from services.lines import add_lines
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
@@ -42,6 +43,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: Key
     _add_predict(api, catalogue, hosts, settings)
     _add_models(api, catalogue)
     _add_stream(api, catalogue, hosts, settings)
+    add_lines(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
     _add_health(api, catalogue, hosts)

@@ -26,6 +26,7 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.BadShardId: HTTPStatus.NOT_FOUND,
     errors.ConflictingAction: HTTPStatus.CONFLICT,
     errors.UnknownFrame: HTTPStatus.NOT_FOUND,
+    errors.UnknownLine: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,
     errors.UnknownOntology: HTTPStatus.NOT_FOUND,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,

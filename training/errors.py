@@ -9,6 +9,7 @@ __all__ = [
     "BadAnnotation",
     "BadBackbone",
     "BadInput",
+    "BadLine",
     "BadPicture",
     "BadRecipe",
     "BadRequest",
@@ -39,6 +40,7 @@ __all__ = [
     "Unauthorized",
     "UnknownClass",
     "UnknownFrame",
+    "UnknownLine",
     "UnknownModel",
     "UnknownOntology",
     "UnknownShard",
@@ -94,6 +96,10 @@ class DuplicateShard(BadInput):
     """Two different sources claim the same shard id."""
 
 
+class BadLine(BadInput):
+    """An assembly line that could never run: a cycle, a stage that does not fit the one before it, a model that is not there."""
+
+
 class BadRecipe(BadInput):
     """A recipe name that does not exist, or values that contradict each other."""
 
@@ -124,6 +130,10 @@ class UnknownShard(BadInput):
 
 class UnknownOntology(BadInput):
     """The store has no ontology of that name."""
+
+
+class UnknownLine(BadInput):
+    """The store has no assembly line of that name, or not that version of it."""
 
 
 class AlreadyLive(BadInput):

@@ -1,9 +1,9 @@
 """Machine labels for whole shards, a clip at a time: what is still to be labelled, and labelling it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,10 +17,11 @@ from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["Clip", "ClipPlan", "ClipReceipt", "Labeller", "label_clip", "missing_clips", "plan_clips"]
+__all__ = ["FRAMES_PER_CLIP", "Clip", "ClipPlan", "ClipReceipt", "Labeller", "label_clip", "missing_clips", "plan_clips"]
 
 FRAMES_PER_CLIP = 64
 FRAMES_IN_MEMORY = 8
+Labels = TypeVar("Labels", bound=FrameLabels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +130,20 @@ class Labeller:
             return ClipReceipt(**what, error=f"{type(error).__name__}: {error}")
 
 
-def label_clip(store: Store, clip: Clip, predict: Callable[[list[Frame]], list[FrameLabels]]) -> ClipReceipt:
+def label_clip(
+    store: Store,
+    clip: Clip,
+    predict: Callable[[list[Frame]], list[Labels]],
+    write: Callable[[Clip, Sequence[Labels], Mapping[int, str], Mapping[str, float]], str] | None = None,
+) -> ClipReceipt:
     """Decode a clip, a few frames at a time, predict, and write what was said; frames that cannot be read become errors.
 
+    Args:
+        write: keeps labels, errors by frame and seconds by stage, and returns the key; among the predictions by default.
     Raises:
         MicroModelError: the shard is unknown, or the store is full.
     """
-    labels: list[FrameLabels] = []
+    labels: list[Labels] = []
     errors: dict[int, str] = {}
     seconds = {"decode": 0.0, "model": 0.0}
     clock = time.monotonic()
@@ -145,7 +153,8 @@ def label_clip(store: Store, clip: Clip, predict: Callable[[list[Frame]], list[F
         labels.extend(predict(frames))
         seconds["model"] += time.monotonic() - clock
         clock = time.monotonic()
-    key = store.predictions.write(clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop, labels, errors, seconds)
+    where = clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop
+    key = write(clip, labels, errors, seconds) if write else store.predictions.write(*where, labels, errors, seconds)
     return ClipReceipt(
         **asdict(clip),
         num_frames=len(labels),
