@@ -6,12 +6,12 @@ the whole list, and its workers find the published shards and only hand in their
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from training.learning.generation import FitJob, FitReceipt
+from training.learning.fit_job import FitJob, FitReceipt
 
-__all__ = ["MAX_ATTEMPTS", "Attempts", "Coordinator", "FleetState"]
+__all__ = ["MAX_ATTEMPTS", "Coordinator", "FleetState"]
 
 Key = tuple[str, str]
 
@@ -39,7 +39,7 @@ class Coordinator:
     """Leases of jobs, their attempts, and the receipts of what is over.
 
     Args:
-        max_attempts: a job whose worker died this often is given up (quarantined), with a receipt that says so.
+        max_attempts: a job whose worker died or fell silent this often is given up (quarantined), with a receipt that says so.
         lease_s: seconds without a sign of life after which a lease is given to somebody else.
     """
 
@@ -57,12 +57,24 @@ class Coordinator:
         self._attempts: dict[Key, int] = {}
         self._leases: dict[str, _Lease] = {}
         self._receipts: dict[Key, FitReceipt] = {}
+        self._failed = 0
         self._workers: dict[str, int] = {}
 
-    def register(self, worker: str, pid: int) -> None:
-        """A worker process starts; whatever an earlier process of that name still held goes back into the queue."""
-        self._release(worker)
+    def register(self, worker: str, pid: int, group: Collection[str]) -> None:
+        """A worker process starts, beside the others of its group; whoever is not in the group is gone.
+
+        What the worker, or one that is gone, still held goes back into the queue. It is not counted as an attempt: who died
+        by himself was named before (`died`), the others were stopped.
+        """
+        for gone in [name for name in self._leases if name == worker or name not in group]:
+            self._release(gone, counts=False)
+        self._workers = {name: there for name, there in self._workers.items() if name in group}
         self._workers[worker] = pid
+
+    def died(self, workers: Collection[str]) -> None:
+        """These workers died over what they held: it goes back into the queue, or is given up."""
+        for worker in workers:
+            self._release(worker)
 
     def claim(self, worker: str, limit: int = 1) -> list[FitJob] | None:
         """Up to `limit` jobs; an empty list means ask again in a moment, None that everything is over.
@@ -71,8 +83,7 @@ class Coordinator:
         A job that was tried before comes alone, so that it cannot take others down with it.
         """
         self._expire()
-        if worker not in self._leases and self._waiting:
-            jobs = self._next_jobs(limit)
+        if worker not in self._leases and (jobs := self._next_jobs(limit)):
             self._leases[worker] = _Lease(jobs, self._clock() + self._lease_s)
             for job in jobs:
                 self._attempts[_key(job)] = self._attempts.get(_key(job), 0) + 1
@@ -88,10 +99,7 @@ class Coordinator:
     def commit(self, worker: str, receipts: Sequence[FitReceipt]) -> None:
         """The worker is done with its lease. A later receipt of a job never replaces one that succeeded."""
         for receipt in receipts:
-            key = (receipt.shard_id, receipt.ontology)
-            if key not in self._receipts or self._receipts[key].error is not None:
-                self._receipts[key] = receipt
-        self._waiting = deque(job for job in self._waiting if _key(job) not in self._receipts)
+            self._keep(receipt)
         self._release(worker)
 
     def close(self) -> None:
@@ -99,11 +107,10 @@ class Coordinator:
         self._waiting.clear()
 
     def state(self) -> FleetState:
-        receipts = self._receipts.values()
         return FleetState(
             total=self._total,
-            finished=len(receipts),
-            failed=sum(receipt.error is not None for receipt in receipts),
+            finished=len(self._receipts),
+            failed=self._failed,
             workers=dict(self._workers),
             leased={worker: [job.shard_id for job in lease.jobs] for worker, lease in self._leases.items()},
         )
@@ -112,39 +119,41 @@ class Coordinator:
         return list(self._receipts.values())
 
     def _next_jobs(self, limit: int) -> list[FitJob]:
-        jobs = [self._waiting.popleft()]
-        while len(jobs) < limit and self._waiting and not self._tried(jobs[0]) and not self._tried(self._waiting[0]):
-            jobs.append(self._waiting.popleft())
+        jobs: list[FitJob] = []
+        while self._waiting and len(jobs) < limit:
+            job = self._waiting[0]
+            if jobs and (self._tried(job) or self._tried(jobs[0])):
+                break
+            self._waiting.popleft()
+            if _key(job) not in self._receipts:  # else its receipt came after all, when it was waiting again
+                jobs.append(job)
         return jobs
 
+    def _keep(self, receipt: FitReceipt) -> None:
+        key = (receipt.shard_id, receipt.ontology)
+        before = self._receipts.get(key)
+        if before is None or before.error is not None:
+            self._receipts[key] = receipt
+            self._failed += (receipt.error is not None) - (before is not None)
+
     def _tried(self, job: FitJob) -> bool:
-        return _key(job) in self._attempts
+        return self._attempts.get(_key(job), 0) > 0
 
     def _expire(self) -> None:
         for worker in [name for name, lease in self._leases.items() if lease.deadline < self._clock()]:
             self._release(worker)
 
-    def _release(self, worker: str) -> None:
+    def _release(self, worker: str, *, counts: bool = True) -> None:
         lease = self._leases.pop(worker, None)
         for job in lease.jobs if lease else ():
             if _key(job) in self._receipts:
                 continue
+            if not counts:
+                self._attempts[_key(job)] -= 1
             if self._attempts[_key(job)] >= self._max_attempts:
-                self._receipts[_key(job)] = _quarantined(job, self._max_attempts)
+                self._keep(_quarantined(job, self._max_attempts))
             else:
                 self._waiting.append(job)
-
-
-class Attempts:
-    """How often each piece of work was begun; tells a poisonous one from one whose process died by chance."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-
-    def begin(self, key: str) -> int:
-        """Count one more attempt at `key` and return how many there were."""
-        self._counts[key] = self._counts.get(key, 0) + 1
-        return self._counts[key]
 
 
 def _key(job: FitJob) -> Key:

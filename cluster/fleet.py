@@ -1,7 +1,8 @@
 """Fit many shards: one TorchTrainer whose workers claim jobs from a coordinator and publish each model when it is done.
 
-The fits are independent, so there is no process group and no `report()` (a barrier that would stall or hang them);
-the backend's replica groups make Ray Train replace a dead worker alone, while the others go on.
+The fits are independent, so there is no process group and no `report()` (a barrier that would stall or hang them).
+In a fleet of a fixed number of workers a dead one is replaced alone, while the others go on; an elastic fleet starts all
+its workers again, on the nodes that are there.
 """
 
 import os
@@ -15,16 +16,16 @@ from typing import Any
 import ray
 import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
-from ray.train.backend import Backend
-from ray.train.torch import TorchConfig, TorchTrainer
 
 from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
+from cluster.trainer import FleetTorchConfig, FleetTrainer, TellsWhoDied, worker_name
 from cluster.watching import watched
 from training.errors import named
-from training.learning.generation import FitJob, FitReceipt, fit_jobs
+from training.learning.fit_job import FitJob, FitReceipt
+from training.learning.generation import fit_jobs
 from training.learning.groups import fits_at_once
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
@@ -32,25 +33,13 @@ from training.models.backbones import Backbone
 from training.models.device import best_device
 from training.store.store import Store
 
-__all__ = ["FleetBackend", "FleetTorchConfig", "bundle_size", "fit_fleet"]
+__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
-
-
-class FleetBackend(Backend):
-    """No process group; each worker is a replica group of its own and is replaced alone."""
-
-    share_cuda_visible_devices = False
-    has_replica_groups = True
-
-
-class FleetTorchConfig(TorchConfig):
-    """TorchConfig without the process group (it still sets the CUDA device of a worker)."""
-
-    @property
-    def backend_cls(self) -> type[Backend]:
-        return FleetBackend
+_RESIZE_EVERY_S = 60.0  # an elastic fleet looks for nodes that came or went
+_LEASE_S = 0.5  # of work at least, where fits are so small that asking for each would cost as much
+_MOST_SMALL_FITS = 32  # in a lease
 
 
 def fit_fleet(
@@ -61,66 +50,96 @@ def fit_fleet(
     backbone: Backbone,
     seed: int,
     num_workers: int,
+    min_workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[FitReceipt]:
     """Fit `jobs` on the connected cluster and return one receipt for each, in their order.
 
     A shard that fails, or whose worker died three times, is a receipt with an error and stops nobody. Every model is
     in the store the moment its receipt exists, so after a crash or Ctrl-C the same call fits only what is missing.
+
+    Args:
+        min_workers: the fleet is elastic: it begins with as many workers as there is room for, at least these, and
+            follows the nodes that come and go, up to num_workers. None waits for room for all of them.
     """
     if not jobs:
         return []
     coordinator = start_keeper(Coordinator, list(jobs), max_attempts=MAX_ATTEMPTS)
-    shape = plan_workers(num_workers, len(jobs))
+    shape = plan_workers(num_workers, len(jobs), elastic=min_workers is not None)
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     what["bundle_size"] = bundle_size(shape, len(jobs))
+    what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
     with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
-        trainer = _trainer({"coordinator": coordinator, **what}, shape, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
+        trainer = _trainer(coordinator, what, shape, min_workers, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
         broken = _run(trainer, coordinator, progress)
-    receipts = {(r.shard_id, r.ontology): r for r in ray.get(coordinator.receipts.remote())}
-    return [receipts.get((job.shard_id, job.ontology)) or _not_fitted(job, broken) for job in jobs]
+    return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken)
+
+
+def collected(
+    store: Store, jobs: Sequence[FitJob], handed_in: Sequence[FitReceipt], broken: Exception | None
+) -> list[FitReceipt]:
+    """One receipt a job, in their order; those that a coordinator which began anew does not have come from the store."""
+    receipts = {(one.shard_id, one.ontology): one for one in handed_in}
+    return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken) for job in jobs]
+
+
+def _of_store(store: Store, job: FitJob, broken: Exception | None) -> FitReceipt:
+    card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
+    if card is None:
+        return _not_fitted(job, broken)
+    (receipt,) = go_live(store, [FitReceipt.of(card)])
+    return receipt
 
 
 def bundle_size(shape: WorkerShape, num_jobs: int) -> int:
-    """Jobs in a lease: as many as a worker's device is faster with together, but every worker gets its share of few jobs."""
+    """Jobs fitted together: as many as a worker's device is faster with, but every worker gets its share of few jobs."""
     return max(1, min(fits_at_once("cuda" if shape.gpus else "cpu"), num_jobs // shape.num_workers))
 
 
-def _trainer(config: dict[str, Any], shape: WorkerShape, scratch: str, max_failures: int) -> "_Trainer":
+class LeaseSize:
+    """Jobs that a worker claims at once: one bundle, or several where bundles take a fraction of a second.
+
+    Args:
+        bundle: jobs that are fitted together.
+        most: jobs in a lease of several bundles.
+    """
+
+    def __init__(self, bundle: int, most: int) -> None:
+        self._bundle, self._most = bundle, max(bundle, most)
+        self.jobs = bundle
+
+    def learn(self, jobs: int, seconds: float) -> None:
+        """So many jobs took so long: the next lease is of about _LEASE_S."""
+        bundles = int(_LEASE_S * jobs / max(seconds, 1e-9) / self._bundle)
+        self.jobs = min(max(1, bundles) * self._bundle, self._most)
+
+
+def _trainer(
+    coordinator: Any, what: dict[str, Any], shape: WorkerShape, min_workers: int | None, scratch: str, max_failures: int
+) -> FleetTrainer:
     resources = {"CPU": shape.cpus, **({"GPU": shape.gpus} if shape.gpus else {})}
-    return _Trainer(
+    most = shape.num_workers
+    return FleetTrainer(
         fit_loop,
-        train_loop_config=config,
-        torch_config=FleetTorchConfig(),
-        scaling_config=ScalingConfig(num_workers=shape.num_workers, use_gpu=bool(shape.gpus), resources_per_worker=resources),
-        run_config=RunConfig(  # type: ignore[call-arg]  # the checker sees the class of Train V1
+        train_loop_config={"coordinator": coordinator, "what": ray.put(what)},  # by reference: the controller never opens it
+        torch_config=FleetTorchConfig(elastic=min_workers is not None),
+        scaling_config=ScalingConfig(  # type: ignore[call-arg]  # the checker sees the classes of Train V1
+            num_workers=most if min_workers is None else (min(min_workers, most), most),  # type: ignore[arg-type]
+            elastic_resize_monitor_interval_s=_RESIZE_EVERY_S,
+            use_gpu=bool(shape.gpus),
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(  # type: ignore[call-arg]
             name="fit",
             storage_path=scratch,  # Train wants one; models go to the store
             failure_config=FailureConfig(max_failures=max_failures),
             worker_runtime_env={"env_vars": shape.thread_env},
+            callbacks=[TellsWhoDied(coordinator)],  # type: ignore[list-item]
         ),
     )
 
 
-class _Trainer(TorchTrainer):
-    """TorchTrainer that leaves Ctrl-C to its caller, and can be stopped.
-
-    Ray's own handler would end the process with exit code 0. A controller whose worker's node died waits for as large a
-    node to come back, and hears nothing meanwhile, even when the others have done all the work.
-    """
-
-    _controller: Any = None
-
-    def stop(self) -> None:
-        """Let fit() raise; the workers end with their controller."""
-        if self._controller is not None:
-            ray.kill(self._controller)
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        self._controller = controller
-
-
-def _run(trainer: _Trainer, coordinator: Any, progress: Progress | None) -> Exception | None:
+def _run(trainer: FleetTrainer, coordinator: Any, progress: Progress | None) -> Exception | None:
     """Run to the end and return what broke the trainer, if anything did."""
     try:
         with watched(coordinator, progress, trainer.stop):
@@ -135,22 +154,33 @@ def _run(trainer: _Trainer, coordinator: Any, progress: Progress | None) -> Exce
 
 def fit_loop(config: dict[str, Any]) -> None:
     """What every worker does: claim, fit, publish, hand in the receipts; until nothing is left."""
-    torch.set_num_threads(config["cpus"])
-    coordinator, worker = config["coordinator"], f"worker-{get_context().get_world_rank()}"
-    ray.get(coordinator.register.remote(worker, os.getpid()))
-    store = Store.open(config["store"])
+    context, coordinator, what = get_context(), config["coordinator"], ray.get(config["what"])
+    worker, group = worker_name(context.get_world_rank()), [worker_name(rank) for rank in range(context.get_world_size())]
+    torch.set_num_threads(what["cpus"])
+    ray.get(coordinator.register.remote(worker, os.getpid(), group))
+    store = Store.open(what["store"])
+    lease = LeaseSize(what["bundle_size"], what["most"])
     with _heartbeat(coordinator, worker):
-        while (jobs := ray.get(coordinator.claim.remote(worker, config["bundle_size"]))) is not None:
+        while (jobs := ray.get(coordinator.claim.remote(worker, lease.jobs))) is not None:
             if jobs:
-                ray.get(coordinator.commit.remote(worker, _fit(store, jobs, config)))
+                began = time.monotonic()
+                ray.get(coordinator.commit.remote(worker, _fit(store, jobs, what)))
+                lease.learn(len(jobs), time.monotonic() - began)
             else:
                 time.sleep(_POLL_S)  # the last leases are out; one may come back
 
 
-def _fit(store: Store, jobs: Sequence[FitJob], config: dict[str, Any]) -> list[FitReceipt]:
+def _fit(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
+    """One receipt a job of the lease, bundle by bundle."""
+    size = what["bundle_size"]
+    bundles = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    return [receipt for bundle in bundles for receipt in _fit_bundle(store, bundle, what)]
+
+
+def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
     try:
-        fitted = fit_jobs(store, jobs, recipe=config["recipe"], backbone=config["backbone"], seed=config["seed"])
+        fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])
         return go_live(store, fitted, device=best_device())
     except Exception as error:
         return [_not_fitted(job, error) for job in jobs]

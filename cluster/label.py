@@ -1,13 +1,13 @@
 """Label many clips: a manifest streams through a pool of actors, and each writes its own Parquet.
 
-One manifest row in is one receipt row out: frames never pass through the object store, a failed clip is a column
-and not an exception (which would drop its whole block), and a retried clip writes the same object again.
+An actor labels a block of clips as one stream. One manifest row in is one receipt row out: frames never pass through the
+object store, a failed clip is a column and not an exception (which would drop its whole block). When an actor dies, its block
+comes again: clips that were over only hand in their receipt, those it was at come alone, so that a poisonous one is found.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -16,18 +16,20 @@ import torch
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from cluster.actors import start_keeper
-from cluster.coordinator import MAX_ATTEMPTS, Attempts
+from cluster.attempts import Attempt, Attempts
+from cluster.blocks import blocks
+from cluster.coordinator import MAX_ATTEMPTS
 from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from training.errors import named
-from training.learning.labelling import Clip, ClipReceipt, Labeller
+from training.learning.label_stream import Begin
+from training.learning.labeller import Labeller
+from training.learning.labelling import Clip, ClipReceipt
 from training.models.device import best_device
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
-
-_CLIPS_PER_BLOCK = 4  # of one micro-model, so that an actor loads it once and a retry repeats little
 
 _RECEIPT_SCHEMA = pa.schema(
     [
@@ -48,15 +50,15 @@ _RECEIPT_SCHEMA = pa.schema(
 
 
 class ClipLabeller(Protocol):
-    """Labels clips, one after the other; what goes wrong with one is in its receipt."""
+    """Labels clips as one stream; what goes wrong with one is in its receipt."""
 
-    def label(self, clip: Clip) -> ClipReceipt: ...
+    def label(self, clips: Sequence[Clip], *, begin: Begin) -> Iterator[ClipReceipt]: ...
 
 
 class MakeLabeller(Protocol):
-    """Made once in each actor; it travels there by pickle."""
+    """Made once in each actor; it travels there by pickle. threads: that decode."""
 
-    def __call__(self, store: Store, *, device: torch.device) -> ClipLabeller: ...
+    def __call__(self, store: Store, *, device: torch.device, threads: int) -> ClipLabeller: ...
 
 
 def label_fleet(
@@ -73,7 +75,7 @@ def label_fleet(
     after a crash or Ctrl-C only the missing clips are planned again.
 
     Args:
-        labeller: makes what labels a clip, from a store and a device; every micro-model's own by default.
+        labeller: makes what labels clips, from a store, a device and threads; every micro-model's own by default.
     """
     if not clips:
         return []
@@ -81,6 +83,7 @@ def label_fleet(
     receipts: list[ClipReceipt] = []
     for batch in _stream(store_url, clips, attempts, plan_workers(num_workers, len(clips)), labeller):
         news = [ClipReceipt(**row) for row in batch.to_pylist()]
+        attempts.forget.remote([_name(receipt) for receipt in news])
         receipts += news
         failed += sum(receipt.error is not None for receipt in news)
         metrics.add(news)
@@ -93,10 +96,10 @@ def _stream(
     store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerShape, labeller: MakeLabeller
 ) -> Iterator[pa.Table]:
     _quiet()
-    dataset: Dataset = ray.data.from_arrow(list(_blocks(clips, shape.num_workers))).map_batches(
+    dataset: Dataset = ray.data.from_arrow(list(_manifest(clips, shape.num_workers))).map_batches(
         _ClipActor,
-        fn_constructor_args=(store_url, attempts, shape.cpus, labeller),
-        batch_size=1,
+        fn_constructor_args=(store_url, attempts, shape, labeller),
+        batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=shape.num_workers),
         num_cpus=shape.cpus,
@@ -110,37 +113,54 @@ def _stream(
 class _ClipActor:
     """Holds one labeller (its model cache) and labels the clips it is handed."""
 
-    def __init__(self, store_url: str, attempts: Any, cpus: int, labeller: MakeLabeller) -> None:
-        torch.set_num_threads(cpus)
+    def __init__(self, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller) -> None:
+        torch.set_num_threads(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
         self._attempts = attempts
-        self._labeller = labeller(Store.open(store_url), device=best_device())
+        self._labeller = labeller(Store.open(store_url), device=best_device(), threads=shape.decoders)
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
-        receipts = [self._label(Clip(**row)) for row in manifest.to_pylist()]
+        receipts = self._receipts([Clip(**row) for row in manifest.to_pylist()])
         return pa.Table.from_pylist([asdict(receipt) for receipt in receipts], schema=_RECEIPT_SCHEMA)
 
-    def _label(self, clip: Clip) -> ClipReceipt:
-        name = f"{clip.shard_id}/{clip.ontology}/{clip.generation}/{clip.start}"
-        if ray.get(self._attempts.begin.remote(name)) > MAX_ATTEMPTS:
-            return _failed(clip, f"quarantined: its worker process died in each of {MAX_ATTEMPTS} attempts")
+    def _receipts(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
+        known: list[Attempt] = ray.get(self._attempts.known.remote([_name(clip) for clip in clips]))
+        attempts = list(zip(clips, known, strict=True))
+        yield from (attempt.receipt for _, attempt in attempts if attempt.receipt is not None)
+        yield from self._label([clip for clip, attempt in attempts if attempt.receipt is None and not attempt.deaths])
+        for clip, attempt in attempts:
+            if attempt.receipt is None and attempt.deaths >= MAX_ATTEMPTS:
+                yield _failed(clip, f"quarantined: its worker process died in each of {MAX_ATTEMPTS} attempts")
+            elif attempt.receipt is None and attempt.deaths:
+                yield from self._label([clip])
+
+    def _label(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
+        """One receipt each, whatever happens."""
+        waiting = {_name(clip): clip for clip in clips}
         try:
-            return self._labeller.label(clip)
+            for receipt in self._labeller.label(clips, begin=self._begin):
+                self._attempts.end.remote(_name(receipt), receipt)
+                del waiting[_name(receipt)]
+                yield receipt
         except Exception as error:
-            return _failed(clip, named(error))
+            yield from (_failed(clip, named(error)) for clip in waiting.values())
+
+    def _begin(self, clip: Clip) -> None:
+        ray.get(self._attempts.begin.remote(_name(clip)))
 
 
 def _failed(clip: Clip, error: str) -> ClipReceipt:
     return ClipReceipt(**asdict(clip), error=error)
 
 
-def _blocks(clips: Sequence[Clip], num_workers: int) -> Iterator[pa.Table]:
-    """The manifest as small blocks, each of one micro-model; single clips where there are too few to share out."""
-    size = max(1, min(_CLIPS_PER_BLOCK, len(clips) // (2 * num_workers)))
+def _name(clip: Clip | ClipReceipt) -> str:
+    return f"{clip.shard_id}/{clip.ontology}/{clip.generation}/{clip.start}"
+
+
+def _manifest(clips: Sequence[Clip], num_workers: int) -> Iterator[pa.Table]:
+    """Blocks of clips; those of one micro-model are together, so that few actors load it and a video is decoded on and on."""
     ordered = sorted(clips, key=lambda clip: (clip.shard_id, clip.ontology, clip.start))
-    for _, same in groupby(ordered, key=lambda clip: (clip.shard_id, clip.ontology)):
-        rows = [asdict(clip) for clip in same]
-        for first in range(0, len(rows), size):
-            yield pa.Table.from_pylist(rows[first : first + size])
+    for block in blocks([clip.stop - clip.start for clip in ordered], num_workers):
+        yield pa.Table.from_pylist([asdict(ordered[position]) for position in block])
 
 
 def _quiet() -> None:

@@ -1,16 +1,16 @@
 """What is to be done, and draws of what it will take: every shard of the fleet takes what some measured shard took."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from cluster.blocks import FRAMES_PER_BLOCK, blocks
 from cluster.plan_costs import Costs
 from training.learning.labelling import FRAMES_PER_CLIP
 
 __all__ = ["Day", "Workload", "draw_days"]
 
-CLIPS_PER_BLOCK = 4  # most clips that `label` hands out together
 _MOST_LEASES = 300_000  # of all draws: a user waits some seconds
 _FEWEST_DRAWS, _MOST_DRAWS = 5, 100
 
@@ -43,14 +43,16 @@ class Day:
         return sum(math.ceil(frames / FRAMES_PER_CLIP) for frames in self.frames)
 
     def blocks_s(self, workers: int, overhead_s: float) -> list[float]:
-        """Seconds of each block of clips, as `label` cuts them for so many workers; never of two shards."""
-        clips = max(1, min(CLIPS_PER_BLOCK, self.num_clips // (2 * workers)))
-        blocks: list[float] = []
+        """Seconds of each block of clips, as `label` cuts them for so many workers."""
+        clips = [(count, count * frame_s + overhead_s) for count, frame_s in self._clips()]
+        cut = blocks([count for count, _ in clips], workers)
+        return [sum(clips[position][1] for position in block) for block in cut]
+
+    def _clips(self) -> Iterator[tuple[int, float]]:
+        """Frames of each clip, and the seconds of one of them."""
         for frames, frame_s in zip(self.frames, self.frame_s, strict=True):
-            for start in range(0, frames, clips * FRAMES_PER_CLIP):
-                count = min(clips * FRAMES_PER_CLIP, frames - start)
-                blocks.append(count * frame_s + math.ceil(count / FRAMES_PER_CLIP) * overhead_s)
-        return blocks
+            for start in range(0, frames, FRAMES_PER_CLIP):
+                yield min(FRAMES_PER_CLIP, frames - start), frame_s
 
 
 def draw_days(costs: Costs, work: Workload, seed: int) -> list[Day]:
@@ -61,7 +63,7 @@ def draw_days(costs: Costs, work: Workload, seed: int) -> list[Day]:
     """
     random = Random(seed)
     first = _day(costs, work, random)
-    leases = 2 * work.shards + first.num_clips / CLIPS_PER_BLOCK
+    leases = 2 * work.shards + sum(first.frames) / FRAMES_PER_BLOCK
     count = max(_FEWEST_DRAWS, min(_MOST_DRAWS, int(_MOST_LEASES / leases)))
     return [first, *(_day(costs, work, random) for _ in range(count - 1))]
 

@@ -2,9 +2,9 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,8 +13,11 @@ from cluster.plan_costs import Costs
 from cluster.plan_sources import costs_of_store
 from training.data.shards import Shard
 from training.errors import MicroModelError, NothingToLearn
-from training.learning.generation import FitJob, FitReceipt, fit_jobs, plan_fits
-from training.learning.labelling import Clip, ClipReceipt, Labeller, plan_clips
+from training.learning.fit_job import FitJob, FitReceipt
+from training.learning.generation import fit_jobs, plan_fits
+from training.learning.label_stream import Begin
+from training.learning.labeller import Labeller
+from training.learning.labelling import Clip, ClipReceipt, plan_clips
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -82,11 +85,11 @@ def measured_label_startup(store_url: str, costs: Costs) -> Costs:
 class LabelsNothing:
     """In the place of a Labeller, to time everything else."""
 
-    def __init__(self, store: Store, *, device: torch.device) -> None:
+    def __init__(self, store: Store, *, device: torch.device, threads: int) -> None:
         """Takes what a Labeller takes."""
 
-    def label(self, clip: Clip) -> ClipReceipt:
-        return ClipReceipt(shard_id=clip.shard_id, ontology=clip.ontology, generation=clip.generation, start=0, stop=1)
+    def label(self, clips: Sequence[Clip], *, begin: Begin) -> Iterator[ClipReceipt]:
+        return (ClipReceipt(**asdict(clip)) for clip in clips)
 
 
 def _smallest(store: Store) -> tuple[Shard, str]:
@@ -117,10 +120,10 @@ def _fit(store: Store, recipe: Recipe, backbone: Backbone) -> FitReceipt:
 def _label(store: Store) -> float:
     """Label the first clip twice, and return the seconds of the second time that its receipt does not have."""
     labeller = Labeller(store, device=best_device())
-    clip = plan_clips(store, None, None).clips[0]
-    labeller.label(clip)
+    clips = plan_clips(store, None, None).clips[:1]
+    list(labeller.label(clips))
     began = time.monotonic()
-    receipt = labeller.label(clip)
+    (receipt,) = labeller.label(clips)
     if receipt.error is not None:
         raise MicroModelError(receipt.error)
     return time.monotonic() - began - receipt.decode_seconds - receipt.model_seconds

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from cluster.blocks import FRAMES_PER_BLOCK
+from training.learning.labelling import FRAMES_PER_CLIP
+
 __all__ = ["Requests", "fit_requests", "label_requests"]
 
 
@@ -22,10 +25,11 @@ def fit_requests(shards: int, generation: int) -> Requests:
 
     A later generation reads what is there already: three parts of labels and marks, and every earlier card and decision.
     """
-    reads = 15 if generation == 1 else 36 + 14 * (generation - 2)
-    return Requests(reads=1 + reads * shards, writes=3 * shards, lists=2 + 17 * shards)
+    reads, lists = (14, 16) if generation == 1 else (36 + 14 * (generation - 2), 17)
+    return Requests(reads=1 + reads * shards, writes=3 * shards, lists=2 + lists * shards)
 
 
 def label_requests(shards: int, clips: int) -> Requests:
-    """Plan and label all clips of every shard with its live generation; a micro-model is loaded once."""
-    return Requests(reads=4 * shards + 2 * clips, writes=clips, lists=1 + shards)
+    """Plan and label all clips of every shard with its live generation; its row and its card are read again in each block."""
+    blocks = max(shards, clips * FRAMES_PER_CLIP // FRAMES_PER_BLOCK)
+    return Requests(reads=4 * shards + 2 * blocks, writes=clips, lists=1 + shards)

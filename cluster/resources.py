@@ -1,22 +1,36 @@
 """How many worker processes a cluster carries, and what each of them gets."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import ray
+from ray._private.state import available_resources_per_node
 
 __all__ = ["WorkerShape", "cluster_workers", "plan_workers"]
 
+Nodes = Sequence[Mapping[str, float]]  # resources of each
+
 _MOST_CPUS = 4  # the networks are small: more threads than this only wait for each other
+_MOST_DECODERS = 8  # more threads than this only wait for the interpreter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerShape:
-    """num_workers processes of `cpus` threads each; `gpus` is a share of one GPU, 0 without."""
+    """num_workers processes of `cpus` threads each; `gpus` is a share of one GPU, 0 without.
+
+    On a GPU the threads feed it: they decode. Without one they compute, and one more decodes when these leave it time.
+    """
 
     num_workers: int
     cpus: int
     gpus: float
+
+    @property
+    def decoders(self) -> int:
+        """Threads that decode for a worker that labels."""
+        return self.cpus if self.gpus else 1
 
     @property
     def thread_env(self) -> dict[str, str]:
@@ -27,26 +41,51 @@ class WorkerShape:
         return {name: str(self.cpus) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
-def cluster_workers() -> int:
+def cluster_workers(nodes: Nodes | None = None) -> int:
     """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
-    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(resources.get("GPU", 0)) or int(resources.get("CPU", 0)))
+    nodes = _nodes() if nodes is None else nodes
+    return max(1, _places(nodes, per_gpu=1) or sum(int(node.get("CPU", 0)) for node in nodes))
 
 
-def plan_workers(num_workers: int, num_units: int, nodes: Sequence[Mapping[str, float]] | None = None) -> WorkerShape:
+def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *, elastic: bool = False) -> WorkerShape:
     """Shape of at most `num_workers` workers for `num_units` pieces of work.
 
-    Workers share GPUs where there are fewer of them; on CPU, cores that no worker would use are shared out.
+    Workers share GPUs where there are fewer of them, and each gets its share of the cores beside its GPU; on CPU, cores that
+    no worker would use are shared out. Nodes need not be alike: a worker's share is one that each of them finds room for on
+    some node, a core beside a GPU included.
 
     Args:
         nodes: resources of each node; those of the connected cluster by default.
+        elastic: the share of a GPU is 1/2, 1/4, …, which add up exactly as Ray counts how many workers fit.
     """
-    if nodes is None:
-        alive = (node for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
-        nodes = [node["Resources"] for node in alive]
+    nodes = _nodes() if nodes is None else nodes
     workers = max(1, min(num_workers, num_units))
-    gpus = sum(node.get("GPU", 0) for node in nodes)
-    if gpus:
-        return WorkerShape(num_workers=workers, cpus=1, gpus=1.0 / -(-workers // int(gpus)))
+    if gpus := sum(int(node.get("GPU", 0)) for node in nodes):
+        enough = (per_gpu for per_gpu in range(1, workers + 1) if _places(nodes, per_gpu) >= workers)
+        per_gpu = next(enough, -(-workers // gpus))  # where none is enough, nodes are missing: they may be on their way
+        per_gpu = 1 << (per_gpu - 1).bit_length() if elastic else per_gpu
+        roomy = (cpus for cpus in range(_MOST_DECODERS, 1, -1) if _places(nodes, per_gpu, cpus) >= workers)
+        return WorkerShape(num_workers=workers, cpus=next(roomy, 1), gpus=1.0 / per_gpu)
     fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)
+
+
+def _places(nodes: Nodes, per_gpu: int, cpus: int = 1) -> int:
+    """Workers of so many cores each that find a place when so many share a GPU."""
+    return sum(min(int(node.get("GPU", 0)) * per_gpu, int(node.get("CPU", 0)) // cpus) for node in nodes)
+
+
+def _nodes() -> Nodes:
+    """CPUs and GPUs of each node, without those that others held when this process joined the cluster."""
+    alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+    joined = os.environ.get("RAY_ADDRESS", "local") != "local"
+    held = _held(ray.get_runtime_context().get_job_id()) if joined else {}
+    return [{kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()]
+
+
+@cache
+def _held(job_id: str) -> dict[str, dict[str, float]]:
+    """By node, what is not free when a job asks first: a service keeps its share for ever, so nobody waits for that."""
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    nodes = ((node["NodeID"], node["Resources"]) for node in ray.nodes() if node["Alive"])  # type: ignore[no-untyped-call]
+    return {node: {kind: has.get(kind, 0) - free.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in nodes}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from cluster.fleet import fit_fleet
 from cluster.label import label_fleet
 from cluster.progress import Progress
-from training.learning.generation import FitReceipt, plan_fits
+from training.learning.fit_job import FitReceipt
+from training.learning.generation import plan_fits
 from training.learning.labelling import ClipReceipt, plan_clips
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone

@@ -18,8 +18,9 @@ _LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # labels, models, receipts; of frames
 DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.front:middlewares",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # a cold node imports torch slowly
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",  # then the nodes are counted anew: one may have died
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 

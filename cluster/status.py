@@ -85,15 +85,10 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
         status=answering.status if answering else None,
         reason=answering.reason if answering else None,
         refused=newest.generation if newest and not newest.promoted else None,
-        machine=_num_machine_frames(store, shard_id, ontology, answering.generation) if answering else 0,
+        machine=store.predictions.num_frames(shard_id, ontology, answering.generation) if answering else 0,
         drawn=spent.drawn if spent else 0,
         corrected=spent.corrected.due if spent else 0,
         human_seconds=spent.seconds if spent else 0.0,
         prospect=prospect(store, shard_id, ontology, spent, seconds) if spent and seconds else None,
         damage=tuple(damage),
     )
-
-
-def _num_machine_frames(store: Store, shard_id: str, ontology: str, generation: int) -> int:
-    """Frames in its clips, which may overlap."""
-    return len({index for clip in store.predictions.done(shard_id, ontology, generation) for index in range(*clip)})

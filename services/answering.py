@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from services.payload import Picture
 from services.settings import Settings
 from training.data.annotations import FrameLabels
@@ -15,6 +17,7 @@ from training.lines.ready import ReadyLine
 from training.lines.run import CropLimits, LineRun
 from training.models.bank import Bank
 from training.models.cache import ModelCache
+from training.models.device import best_device
 from training.models.micro_model import MicroModel
 from training.store.card import Card
 from training.store.store import Store
@@ -63,7 +66,8 @@ class Answerer:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._settings = settings
-        self._cache = ModelCache(store.registry, settings.cache_mib * _MIB)
+        self._device = best_device()
+        self._cache = ModelCache(store.registry, settings.cache_mib * _MIB, self._device)
 
     def prepare(self, card: Card, pictures: Sequence[Picture]) -> Question:
         """Load the model (unless cached) and decode the pictures.
@@ -92,7 +96,7 @@ class Answerer:
     def answer(self, questions: Sequence[Question]) -> list[Answer | Exception]:
         """One bank pass over all questions; if it fails, each on its own, so that only the guilty one gets the error."""
         try:
-            return list(_answers(questions))
+            return list(_answers(questions, self._device))
         except Exception as error:
             if len(questions) == 1:
                 return [error]
@@ -110,13 +114,13 @@ class Answerer:
         return tuple(Frame(shard_id=card.shard_id, frame_index=n, image_HW3=image_HW3) for n, image_HW3 in enumerate(decoded))
 
 
-def _answers(questions: Sequence[Question]) -> list[Answer]:
+def _answers(questions: Sequence[Question], device: torch.device) -> list[Answer]:
     models = list({id(question.model): question.model for question in questions}.values())
     index_of = {id(model): index for index, model in enumerate(models)}
     frames = [frame for question in questions for frame in question.frames]
     model_of_frame = [index_of[id(question.model)] for question in questions for _ in question.frames]
     started = time.perf_counter()
-    labels = iter(Bank(models).predict(frames, model_of_frame))
+    labels = iter(Bank(models, device).predict(frames, model_of_frame))
     model_s = time.perf_counter() - started
     return [
         Answer(

@@ -17,6 +17,7 @@ from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
 from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, problems
 from services.gate import PREDICT, READ
+from services.jobs import add_jobs
 from services.keys import KeyFile
 from services.lines import add_lines
 from services.payload import read_pictures
@@ -25,6 +26,7 @@ from services.protocol import add_protocol
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
+from services.submitting import Submitter
 from services.work import add_work
 from training.errors import MicroModelError
 from training.store.card import Card
@@ -32,7 +34,9 @@ from training.store.card import Card
 __all__ = ["create_api"]
 
 
-def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None) -> FastAPI:
+def create_api(
+    catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None, jobs: Submitter | None = None
+) -> FastAPI:
     """The application; answers to nothing until it is served, and without keys only to this machine."""
     api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
     api.state.keys = keys
@@ -46,6 +50,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: Key
     add_lines(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
+    add_jobs(api, catalogue, settings, jobs)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

@@ -29,7 +29,7 @@ def build(args: Settings) -> Application:
     host = serve.deployment(
         name="Host",
         num_replicas=settings.hosts,
-        ray_actor_options={"num_cpus": settings.threads_per_host},
+        ray_actor_options={"num_cpus": settings.threads_per_host, "num_gpus": settings.gpus_per_host},
         max_ongoing_requests=2 * settings.batch_requests,
         max_queued_requests=settings.queued_per_ingress,
     )(Host)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import ray
 from fastapi import FastAPI
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
@@ -17,6 +18,7 @@ from services.catalogue import Catalogue
 from services.keys import KeyFile
 from services.line_answering import LineAnswer
 from services.payload import Picture
+from services.ray_jobs import RayJobs
 from services.settings import Settings
 from training.errors import HostUnavailable, TimedOut
 from training.lines.ready import ReadyLine
@@ -43,7 +45,15 @@ class Ingress:
             _log.warning("no keys: only loopback is answered")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._catalogue, self._hosts, self._settings, self._keys)
+        return create_api(self._catalogue, self._hosts, self._settings, self._keys, self._jobs())
+
+    def _jobs(self) -> RayJobs | None:
+        """Jobs run what the service itself runs: in its runtime environment."""
+        address = self._settings.jobs_address
+        if address is None:
+            return None
+        runtime_env = ray.get_runtime_context().runtime_env.to_dict()
+        return RayJobs(address, runtime_env=runtime_env, timeout_s=self._settings.jobs_timeout_s)
 
 
 class RemoteHosts:

@@ -13,7 +13,7 @@ from training.errors import KeysUnusable
 
 __all__ = ["SCOPES", "Key", "KeyFile", "new_key", "parse_keys"]
 
-SCOPES: Final = ("read", "predict", "annotate", "admin")
+SCOPES: Final = ("read", "predict", "annotate", "jobs", "admin")
 PREFIX: Final = "mm_"  # lets scanners of repositories and logs know a secret of ours
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,99}) (?P<scopes>[a-z,]+) (?P<sha256>[0-9a-f]{64})")
 

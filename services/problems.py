@@ -25,6 +25,11 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadShardId: HTTPStatus.NOT_FOUND,
     errors.ConflictingAction: HTTPStatus.CONFLICT,
+    errors.ConflictingJob: HTTPStatus.CONFLICT,
+    errors.NoResult: HTTPStatus.CONFLICT,
+    errors.UnknownJob: HTTPStatus.NOT_FOUND,
+    errors.JobsNotConfigured: HTTPStatus.NOT_IMPLEMENTED,
+    errors.JobsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UnknownFrame: HTTPStatus.NOT_FOUND,
     errors.UnknownLine: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,
@@ -84,8 +89,9 @@ def problem_of_validation(request: Request, error: Exception) -> JSONResponse:
 def _problem(
     request: Request, status: HTTPStatus, *, kind: str, detail: str, invalid: Sequence[Mapping[str, Any]] = ()
 ) -> Problem:
-    """What went wrong inside (any 5xx) is told to the log, not to the client."""
-    said = detail if status < HTTPStatus.INTERNAL_SERVER_ERROR else status.description or status.phrase
+    """What went wrong inside (any 5xx but 501) is told to the log, not to the client."""
+    tells = status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED
+    said = detail if tells else status.description or status.phrase
     request_id, path = request.scope.get("request_id", ""), request.scope["path"]
     _log.info("refused request_id=%s status=%d kind=%s path=%r detail=%r", request_id, status, kind, path, detail)
     return Problem(

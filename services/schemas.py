@@ -133,13 +133,14 @@ class ModelCard(BaseModel):
     metrics: dict[str, float]
     recipe: dict[str, Any]
     backbone: dict[str, Any]
+    base: str | None = Field(description="The trunk that it shares with other micro-models; null where all of it is its own")
     fit_seconds: float
     seed: int
     created_at: str
     labels_hash: str
     source_hash: str
     weights_sha256: str
-    num_bytes: int
+    num_bytes: int = Field(description="Of its own tensors")
     versions: dict[str, str]
     git_sha: str | None
 

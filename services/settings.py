@@ -18,6 +18,14 @@ class Settings(BaseSettings):
 
     keys_file: str | None = Field(default=None, min_length=1, description="API keys; without them only this machine is answered")
 
+    jobs_address: str | None = Field(
+        default=None, pattern="^https?://", description="Ray's Jobs API, http://HEAD:8265; without it no job is submitted"
+    )
+    jobs_recipe: str | None = Field(default=None, min_length=1, description="Recipe of jobs that name none")
+    jobs_weights: str | None = Field(default=None, min_length=1, description="Starting weights of jobs that name none")
+    jobs_workers: int | None = Field(default=None, gt=0, description="Processes of jobs that say no number")
+    jobs_timeout_s: float = Field(default=20.0, gt=0, description="Seconds until a Jobs API that does not answer is given up")
+
     max_image_bytes: int = Field(default=16 * _MIB, gt=0, description="Encoded bytes of one picture")
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")
     max_images: int = Field(default=32, gt=0, description="Pictures in one request")
@@ -51,6 +59,9 @@ class Settings(BaseSettings):
 
     hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
+    gpus_per_host: float = Field(
+        default=0.0, ge=0, description="GPUs reserved for one host, a share is fine; it computes on one that it sees either way"
+    )
     ingresses: int = Field(default=1, gt=0, description="Ingress replicas")
     cpus_per_ingress: float = Field(
         default=0.1, ge=0, description="CPUs reserved for one ingress; it waits, copies, decodes a few"

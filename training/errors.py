@@ -16,6 +16,7 @@ __all__ = [
     "BadShardId",
     "BadVideo",
     "ConflictingAction",
+    "ConflictingJob",
     "CorruptLedger",
     "CorruptModel",
     "DuplicateShard",
@@ -23,11 +24,14 @@ __all__ = [
     "FitDiverged",
     "Forbidden",
     "HostUnavailable",
+    "JobsNotConfigured",
+    "JobsUnavailable",
     "KeysNeeded",
     "KeysUnusable",
     "MicroModelError",
     "MissingExtra",
     "MissingObject",
+    "NoResult",
     "NotCoco",
     "NothingToLearn",
     "StoreDenied",
@@ -40,6 +44,7 @@ __all__ = [
     "Unauthorized",
     "UnknownClass",
     "UnknownFrame",
+    "UnknownJob",
     "UnknownLine",
     "UnknownModel",
     "UnknownOntology",
@@ -214,6 +219,26 @@ class HostUnavailable(MicroModelError):
 
 class TimedOut(MicroModelError):
     """A host did not answer within the time allowed."""
+
+
+class UnknownJob(MicroModelError):
+    """The store knows no job of that id."""
+
+
+class ConflictingJob(BadInput):
+    """Another job has that id already."""
+
+
+class NoResult(MicroModelError):
+    """A job that has nothing to show: it is not at its end, or it is of a kind that makes no labels."""
+
+
+class JobsNotConfigured(MicroModelError):
+    """The service was not told where jobs are submitted; says which setting."""
+
+
+class JobsUnavailable(MicroModelError):
+    """The cluster that runs jobs gives no answer, or refuses ours; worth trying again."""
 
 
 class CorruptModel(MicroModelError):

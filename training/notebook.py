@@ -14,25 +14,32 @@ from training.learning.recipe_file import resolve_recipe
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone
 from training.models.bank import Bank
+from training.models.bases import with_base
 from training.models.device import best_device
 from training.models.micro_model import MicroModel
+from training.models.networks import config_of
 from training.notebook_labels import Picture, Said, frame_of, labelled_frames
+from training.store.bases import Bases
 from training.store.card import Card
+from training.store.local import LocalObjects
 from training.store.weights import card_inside, pack, unpack
 
 __all__ = ["FittedModel", "fit", "load"]
+
+_STORE_ABOVE = 4  # of the folders above a generation's weights: models/<shard_id>/<ontology>/gen-000N/
 
 
 class FittedModel:
     """A function from one frame to the annotations on it; what it was fitted from is in its `card`."""
 
     def __init__(self, file: bytes, where: str) -> None:
-        """From the bytes of a safetensors file with a card in its metadata, as `save` and a store write it."""
+        """From the bytes of a safetensors file with a card in its metadata, as `save` writes it."""
         self.card = card_inside(file, where)
         self._file = file
-        generation = self.card.generation or None
-        model = MicroModel.restore(self.card.shard_id, generation, self.card.network, unpack(file, self.card))
-        self._bank = Bank([model], best_device())
+        generation, device = self.card.generation or None, best_device()
+        tensors = unpack(file, self.card)
+        model = MicroModel.restore(self.card.shard_id, generation, self.card.network, tensors, device=device)
+        self._bank = Bank([model], device)
 
     @property
     def ontology(self) -> Ontology:
@@ -73,14 +80,21 @@ class FittedModel:
 def load(path: str | Path) -> FittedModel:
     """The micro-model in a file that `FittedModel.save` wrote, or in the `weights.safetensors` of a store.
 
+    What that one shares with others is read from the store that the file lies in; saved again, it is whole.
+
     Raises:
         BadInput: the file cannot be read.
+        UnknownModel: it is a part of a micro-model, and the other is not in its store.
         CorruptModel: it is damaged, or no micro-model.
     """
-    try:
-        return FittedModel(Path(path).read_bytes(), str(path))
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}, needed a file that holds a micro-model") from error
+    path = Path(path)
+    file = _read(path)
+    card = card_inside(file, str(path))
+    if card.base is not None:
+        store = LocalObjects(path.resolve().joinpath(*[".."] * (_STORE_ABOVE + 1)))
+        config, base = config_of(card.network), Bases(store).load(card.base)
+        _, file = pack(replace(card, base=None), with_base(config, unpack(file, card), base))
+    return FittedModel(file, str(path))
 
 
 def fit(
@@ -137,6 +151,13 @@ def fit(
     model = done.models[name]
     _, file = pack(_card(labelled, model, chosen, start, seed), model.tensors())
     return FittedModel(file, name)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}, needed a file that holds a micro-model") from error
 
 
 def _card(labelled: LabelledFrames, model: MicroModel, recipe: Recipe, backbone: Backbone, seed: int) -> Card:

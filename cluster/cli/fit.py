@@ -5,19 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.cli.output import (
-    BackboneOption,
-    JsonOption,
-    RecipeOption,
-    StoreOption,
-    WeightsOption,
-    WorkersOption,
-    failure,
-    finish,
-)
+from cluster.cli.fleet_size import FleetSize, FleetSizeOption
+from cluster.cli.outcome import JobOption, job_outcome
+from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, StoreOption, WeightsOption, failure, finish
 
 if TYPE_CHECKING:
-    from training.learning.generation import FitPlan, FitReceipt
+    from training.learning.fit_job import FitReceipt
+    from training.learning.generation import FitPlan
     from training.store.store import Store
 
 __all__ = ["fit"]
@@ -31,7 +25,8 @@ def fit(
     backbone: BackboneOption = "mobilenet_v2",
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
-    workers: WorkersOption = None,
+    workers: FleetSizeOption = None,
+    job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
     """Fit one micro-model per labelled shard, publish it, and make it live unless audit frames say it is worse.
@@ -48,28 +43,37 @@ def fit(
 
     started = time.monotonic()
     opened = Store.open(store)
-    how: dict[str, Any] = {"recipe": resolve_recipe(recipe), "backbone": Backbone(name=backbone, weights=weights), "seed": seed}
-    plan = plan_fits(opened, shards or None, ontology, **how)
-    receipts: list[FitReceipt] = []
-    if plan.jobs:
-        from cluster.fleet import fit_fleet
-        from cluster.progress import Progress
-        from cluster.resources import cluster_workers
-        from cluster.session import ray_session
+    with job_outcome(opened, job) as tell:
+        how: dict[str, Any] = {
+            "recipe": resolve_recipe(recipe),
+            "backbone": Backbone(name=backbone, weights=weights),
+            "seed": seed,
+        }
+        plan = plan_fits(opened, shards or None, ontology, **how)
+        receipts: list[FitReceipt] = []
+        if plan.jobs:
+            from cluster.fleet import fit_fleet
+            from cluster.progress import Progress
+            from cluster.resources import cluster_workers
+            from cluster.session import ray_session
 
-        with ray_session(num_cpus=workers), Progress("fit: shards", len(plan.jobs)) as progress:
-            num_workers = workers or cluster_workers()
-            receipts = fit_fleet(opened.url, plan.jobs, **how, num_workers=num_workers, progress=progress)
-    elif not plan.skipped and not plan.failures:
-        raise NothingToLearn(
-            f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
-        )
-    document = _document(opened, plan, receipts, recipe=how["recipe"].name, backbone=backbone, weights=weights, seed=seed)
-    return finish({**document, "seconds": time.monotonic() - started}, json, rows=_rows(document["shards"]))
+            num_cpus = workers.local_cpus if workers else None
+            with ray_session(num_cpus=num_cpus), Progress("fit: shards", len(plan.jobs)) as progress:
+                size = workers or FleetSize(most=cluster_workers())
+                how |= {"num_workers": size.most, "min_workers": size.least, "progress": progress}
+                receipts = fit_fleet(opened.url, plan.jobs, **how)
+        elif not plan.skipped and not plan.failures:
+            raise NothingToLearn(
+                f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
+            )
+        said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
+        document = {**_document(opened, plan, receipts, **said), "seconds": time.monotonic() - started}
+        tell(document)
+    return finish(document, json, rows=_rows(document["shards"]))
 
 
 def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
-    from training.learning.generation import FitReceipt
+    from training.learning.fit_job import FitReceipt
     from training.loop.going_live import go_live
 
     skipped = [{**one.to_json(), "skipped": True} for one in go_live(store, [FitReceipt.of(card) for card in plan.skipped])]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, failure, finish
 from training.errors import BadInput
 
@@ -33,6 +34,7 @@ def label(
     ] = None,
     frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file, and what a crash costs at most.")] = 64,
     workers: WorkersOption = None,
+    job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
     """Label every frame with its shard's live micro-model; the labels land in the store as Parquet.
@@ -43,44 +45,42 @@ def label(
     Example: micromodels label --store ./store
     """
     from training.errors import UnknownModel
-    from training.learning.labelling import Labeller, plan_clips
+    from training.learning.labeller import Labeller
+    from training.learning.labelling import plan_clips
+    from training.lines.labelling import LineLabeller, plan_line
     from training.store.store import Store
 
     started = time.monotonic()
     opened = Store.open(store)
-    ready = None if line is None else _line(opened, line, ontology)
-    make: MakeLabeller = Labeller
-    if ready is None:
-        plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
-    else:
-        from training.lines.labelling import LineLabeller, plan_line
+    with job_outcome(opened, job) as tell:
+        ready = None if line is None else _line(opened, line, ontology)
+        make: MakeLabeller = Labeller
+        if ready is None:
+            plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
+        else:
+            plan = plan_line(opened, ready, shards or None, frames_per_clip=frames_per_clip)
+            make = partial(LineLabeller, line=ready)
+        receipts: list[ClipReceipt] = []
+        if plan.clips:
+            from cluster.label import label_fleet
+            from cluster.progress import Progress
+            from cluster.resources import cluster_workers
+            from cluster.session import ray_session
 
-        plan, make = plan_line(opened, ready, shards or None, frames_per_clip=frames_per_clip), partial(LineLabeller, line=ready)
-    receipts: list[ClipReceipt] = []
-    if plan.clips:
-        from cluster.label import label_fleet
-        from cluster.progress import Progress
-        from cluster.resources import cluster_workers
-        from cluster.session import ray_session
-
-        with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
-            num_workers = workers or cluster_workers()
-            receipts = label_fleet(opened.url, plan.clips, num_workers=num_workers, progress=progress, labeller=make)
-    elif not plan.skipped and not plan.failures:
-        raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
-    results = list(by_shard(receipts)) if ready is None else [_of_line(one, ready) for one in by_shard(receipts)]
-    document = {
-        "shards": results,
-        "skipped_clips": plan.skipped,
-        "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(clip_failures(receipts)),
-        "seconds": time.monotonic() - started,
-    }
-    if ready is not None:
-        document["line"] = {
-            "name": ready.line.name,
-            "version": ready.line.version,
-            "models": [asdict(one) for one in ready.models],
+            with ray_session(num_cpus=workers), Progress("label: clips", len(plan.clips)) as progress:
+                num_workers = workers or cluster_workers()
+                receipts = label_fleet(opened.url, plan.clips, num_workers=num_workers, progress=progress, labeller=make)
+        elif not plan.skipped and not plan.failures:
+            raise UnknownModel(f"{opened.url}: no live micro-model{f' of {ontology}' if ontology else ''}, needed a fit first")
+        results = list(by_shard(receipts)) if ready is None else [_of_line(one, ready) for one in by_shard(receipts)]
+        document = {
+            "shards": results,
+            "skipped_clips": plan.skipped,
+            "failures": [failure(shard_id, error) for shard_id, error in plan.failures.items()] + list(clip_failures(receipts)),
+            "seconds": time.monotonic() - started,
+            **({} if ready is None else {"line": _made_by(ready)}),
         }
+        tell(document)
     if plan.skipped:
         typer.echo(f"{plan.skipped} clips were labelled before", err=True)
     return finish(document, json, rows=results)
@@ -98,6 +98,10 @@ def _line(store: "Store", name_or_file: str, ontology: str | None) -> "ReadyLine
     if is_file:
         typer.echo(f"{name_or_file}: {line.ref}", err=True)
     return ready_in(store, line)
+
+
+def _made_by(ready: "ReadyLine") -> dict[str, Any]:
+    return {"name": ready.line.name, "version": ready.line.version, "models": [asdict(one) for one in ready.models]}
 
 
 def _of_line(row: dict[str, Any], ready: "ReadyLine") -> dict[str, Any]:

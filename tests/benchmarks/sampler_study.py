@@ -36,7 +36,7 @@ from training.loop.simulation import Truth
 from training.models.backbones import Backbone
 from training.models.bank import Bank
 from training.models.inputs import place_frame, stack_inputs
-from training.models.micro_model import MicroModel, fold_batch_norms
+from training.models.micro_model import MicroModel
 from training.models.tasks import task_for
 
 METHODS = ("uniform", "random", "ours")
@@ -81,8 +81,7 @@ class Study:
     @torch.inference_mode()
     def _label(self, model: MicroModel) -> list[FrameLabels]:
         if self.recipe.parameters != "head":
-            fold_batch_norms(model.network)
-            bank = Bank([model])
+            bank = Bank([MicroModel.restore(model.shard_id, None, model.to_json(), model.tensors())])
             with open_frames(self.truth.shard) as source:
                 return [bank.predict([frame], [0])[0] for frame in source.read(self.known)]
         if not self._maps:

@@ -2,17 +2,24 @@
 
 import json
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import requests
+from ray.job_submission import JobSubmissionClient
 
 from cluster.session import ray_session
 
+ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, FRAMES = 96, 64, 16
+ROUNDS = pytest.StashKey[list[dict[str, Any]]]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,8 +40,70 @@ def processes_below() -> Callable[[int, str], list[int]]:
 
 
 @pytest.fixture(scope="session")
+def jobs_at() -> Callable[[str], "Jobs"]:
+    return Jobs
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[..., None]:
+    """Tell what came of a round of the chaos test; the last lines of the run add it up."""
+    rounds = pytestconfig.stash.setdefault(ROUNDS, [])
+    return lambda **said: rounds.append(said)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rounds = config.stash.get(ROUNDS, [])
+    if not rounds:
+        return
+    terminalreporter.section("chaos")
+    for verb, victim, store in sorted({(one["verb"], one["victim"], one["store"]) for one in rounds}):
+        these = [one for one in rounds if (one["verb"], one["victim"], one["store"]) == (verb, victim, store)]
+        hit, left = sum(one["hit"] for one in these), sum(one["left"] > 0 for one in these)
+        terminalreporter.write_line(
+            f"{verb:5} on {store:9} without its {victim:15} {len(these):3} rounds, {hit:3} hit, {left:3} left work to do"
+        )
+    seconds = sorted(one["seconds"] for one in rounds)
+    terminalreporter.write_line(f"seconds a round: {seconds[len(seconds) // 2]:.1f} half of them, {seconds[-1]:.1f} at most")
+
+
+@pytest.fixture(scope="session")
 def draw() -> Callable[..., Path]:
     return draw_labelled_video
+
+
+class Jobs:
+    """Submits verbs as `ray job submit` does it; made when the cluster is ready for them."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        client = JobSubmissionClient(address)
+        for _ in range(30):
+            try:  # submit_job has no timeout: asked before the agent that starts jobs is up, it may never answer
+                if client._do_request("POST", "/api/jobs/", json_data={"entrypoint": "true"}, timeout=10).ok:
+                    return
+            except requests.Timeout:
+                continue
+            time.sleep(1)
+        pytest.fail("no agent in half a minute")
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """The running `ray job submit`; what the job says is in its output."""
+        ray = [Path(sys.executable).parent / "ray", "job", "submit", "--address", self.address, "--working-dir", "."]
+        return subprocess.Popen(
+            [*ray, "--", "python", *words],
+            cwd=ROOT,
+            env={**os.environ, "RAY_AUTH_MODE": "token"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *words: str) -> str:
+        """What a job said that succeeded."""
+        with self.start(*words) as submitted:
+            said, _ = submitted.communicate()
+        assert submitted.returncode == 0, said
+        return said
 
 
 def draw_labelled_video(folder: Path, name: str, *, labelled: tuple[int, ...] = (0, 4, 8, 12, 15), seed: int = 0) -> Path:

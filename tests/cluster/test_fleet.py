@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import cluster.fleet
 from cluster.cli.main import app
 from cluster.fleet import fit_fleet
-from training.learning.generation import FitReceipt, plan_fits
+from training.learning.fit_job import FitReceipt
+from training.learning.generation import plan_fits
 from training.learning.recipes import Recipe, recipe
 from training.models.backbones import Backbone
 from training.store.store import Store

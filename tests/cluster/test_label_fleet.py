@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from cluster.cli.main import app
 from cluster.label import label_fleet
 from training.learning.generation import fit_jobs, plan_fits
-from training.learning.labelling import ClipReceipt, plan_clips
+from training.learning.labeller import Labeller
+from training.learning.labelling import Clip, ClipReceipt, plan_clips
 from training.learning.recipes import recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -94,3 +95,39 @@ def test_a_killed_actor_is_replaced_and_its_clip_labelled(
     assert len(receipts) == len(clips) == 2 * FRAMES
     assert {receipt.error for receipt in receipts} == {None}
     assert frames_labelled(fitted) == {"cam0": list(range(FRAMES)), "cam1": list(range(FRAMES))}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_cpus")
+def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path: Path) -> None:
+    clips = plan_clips(fitted, None, None, frames_per_clip=1).clips
+    log = tmp_path / "begun"
+
+    class Deadly(Labeller):
+        """Dies of frame 2 of cam0, and writes down what it begins and with how many others."""
+
+        def label(self, clips: Sequence[Clip], *, begin: Callable[[Clip], None] = lambda clip: None) -> Iterator[ClipReceipt]:
+            def noted(clip: Clip) -> None:
+                begin(clip)
+                with log.open("a") as file:
+                    file.write(f"{clip.shard_id} {clip.start}, {len(clips)}\n")
+                if (clip.shard_id, clip.start) == ("cam0", 2):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            yield from super().label(clips, begin=noted)
+
+    receipts = label_fleet(fitted.url, clips, num_workers=2, labeller=Deadly)
+    errors = {(one.shard_id, one.start): one.error for one in receipts if one.error}
+    assert errors == {("cam0", 2): "quarantined: its worker process died in each of 3 attempts"}
+    assert sorted((one.shard_id, one.start) for one in receipts) == [
+        (name, n) for name in ("cam0", "cam1") for n in range(FRAMES)
+    ]
+    begun: dict[str, list[int]] = {}
+    for line in log.read_text().splitlines():
+        what, _, others = line.partition(", ")
+        begun.setdefault(what, []).append(int(others))
+    together, *alone = begun.pop("cam0 2")
+    assert together > 1
+    assert alone == [1, 1]
+    assert max(len(times) for times in begun.values()) <= 2, "what was not over at the first death is begun once more"
+    assert fitted.predictions.done("cam1", fitted.ontologies()[0].name, 1) == [(n, n + 1) for n in range(FRAMES)]

@@ -57,7 +57,7 @@ def test_a_line_in_a_file_is_saved_and_run_and_by_its_name_has_nothing_left_to_d
     ready = ready_in(fitted, fitted.lines.get("squares"))
     written, errors = fitted.line_predictions.read("squares@1", ready.models, "cam0")
     with open_frames(fitted.shard("cam0")) as source:
-        said = run_line(ready, bank_of(ready, ModelCache(fitted.registry, 10**9).get), list(source.read()))
+        said = run_line(ready, bank_of(ready, ModelCache(fitted.registry, 10**9)), list(source.read()))
     assert errors == {}
     assert {stage for labels in said for stage in labels.stages} == {"find", "look"}
     assert [one.frame_index for one in written] == list(range(FRAMES))

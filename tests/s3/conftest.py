@@ -2,9 +2,7 @@
 
 import os
 import re
-import shutil
 import socket
-import subprocess
 import threading
 import uuid
 from collections import deque
@@ -18,7 +16,6 @@ import ray
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-HERE = Path(__file__).parent
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Fault = Callable[[Application, dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -148,19 +145,10 @@ def mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
 
 
 @pytest.fixture(scope="session")
-def radosgw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a radosgw that lives as long as the tests; see docs/store.md for what it needs."""
-    missing = [name for name in ("radosgw", "ceph-mon", "ceph-osd", "ceph-mgr", "ceph") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"no {', '.join(missing)} here: apt-get install radosgw ceph-mon ceph-osd ceph-mgr ceph-common")
-    folder = tmp_path_factory.mktemp("ceph")
-    port = _free_port()
-    try:
-        done = subprocess.run([HERE / "start_radosgw.sh", folder, str(port)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        subprocess.run([HERE / "stop_radosgw.sh", folder], check=True)
+def radosgw(radosgw_server: Any) -> str:
+    """The address of a radosgw that lives as long as the tests."""
+    radosgw_server.start()
+    return str(radosgw_server.url)
 
 
 @pytest.fixture(params=["mock", pytest.param("radosgw", marks=pytest.mark.s3)])
@@ -198,9 +186,3 @@ def mock_bucket(mock: Mock, bucket_of: Callable[[], str]) -> str:
 
 def client() -> Any:
     return botocore.session.get_session().create_client("s3")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

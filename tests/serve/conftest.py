@@ -1,20 +1,28 @@
 """Two shards fitted for real, and the application that serves them on a Ray of two CPUs."""
 
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import ray
+from fastapi import FastAPI
 from numpy.typing import NDArray
 from ray import serve
 
+from services.answering import Answer, Answerer
+from services.api import create_api
 from services.app import build
+from services.catalogue import Catalogue
+from services.keys import KeyFile
+from services.payload import Picture
 from services.settings import Settings
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
@@ -24,6 +32,7 @@ from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
+from training.store.card import Card
 from training.store.store import Store
 
 ONTOLOGY = Ontology(name="detection.square", task="detection", classes=("square",))
@@ -83,12 +92,66 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(store=store)
 
 
+class HostHere:
+    """What a host does with a request, in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._answerer = Answerer(Store.open(settings.store), settings)
+
+    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        (answer,) = self._answerer.answer([self._answerer.prepare(card, pictures)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def check(self) -> None:
+        """Ready from the start."""
+
+
+@pytest.fixture
+def api_here(world: World, tmp_path: Path) -> Callable[..., FastAPI]:
+    """Settings values -> the whole API in this process, over a copy of the store that a request may spoil."""
+
+    def make(keys: KeyFile | None = None, **values: Any) -> FastAPI:
+        url = tmp_path / "store"
+        shutil.copytree(world.store.url, url)
+        settings = Settings(store=str(url), **values)
+        return create_api(Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s), HostHere(settings), settings, keys)
+
+    return make
+
+
+@pytest.fixture
+def replicas() -> Callable[[], list[int]]:
+    """Process ids of the replicas of a deployment, on the Ray that this process started."""
+
+    def find(deployment: str = "") -> list[int]:
+        named = f"ray::ServeReplica:micromodels:{deployment}"
+        return [pid for pid in _descendants(os.getpid()) if _said(pid, "cmdline").startswith(named)]
+
+    return find
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [int(child) for child in _said(pid, f"task/{pid}/children").split()]
+    return [*children, *(one for child in children for one in _descendants(child))]
+
+
+def _said(pid: int, name: str) -> str:
+    """By /proc about a process; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 @pytest.fixture(scope="session")
 def client(world: World) -> Iterator[httpx.Client]:
     """A client of the whole application: proxy, ingress, host."""
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
         port = probing.getsockname()[1]
+    os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "services.front:middlewares"
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:

@@ -49,7 +49,7 @@ def ask(client: httpx.Client, name: str, picture: bytes) -> httpx.Response:
 
 def here(world: Any, name: str, picture: bytes) -> LineLabels:
     ready = ready_in(world.store, world.store.lines.get(name))
-    bank = bank_of(ready, ModelCache(world.store.registry, 10**9).get)
+    bank = bank_of(ready, ModelCache(world.store.registry, 10**9))
     frame = Frame(shard_id="any", frame_index=0, image_HW3=decode_picture(picture, name="picture"))
     return run_line(ready, bank, [frame])[0]
 

@@ -1,7 +1,6 @@
 """COCO's JSON out of a store, one annotation at a time."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -15,51 +14,71 @@ from training.data.rle import decode, mask_box, paste
 from training.data.shards import Shard
 from training.errors import BadInput, UnknownClass, UnknownFrame
 
-__all__ = ["write_coco"]
+__all__ = ["CocoText", "write_coco"]
 
 Box = tuple[float, float, float, float]
+_PIECE = 1 << 16  # characters
 
 
 def write_coco(out: TextIO, shards_and_labels: Iterable[tuple[Shard, Ontology, Iterable[FrameLabels]]]) -> int:
-    """Write one COCO file and return how many annotations it holds.
+    """Write one COCO file and return how many annotations it holds; CocoText says more, and what is raised."""
+    text = CocoText(shards_and_labels)
+    for piece in text:
+        out.write(piece)
+    return text.num_annotations
+
+
+class CocoText:
+    """The text of one COCO file, a row at a time; can be gone through once.
 
     The ontologies of one shard come one after the other. Memory grows with neither shards nor labels: one byte a frame of the
     shard in hand is kept, to write every picture once. Beside COCO's keys stand the ontology and task of a category, the
     shard_id, frame_index and `looked_at` of a picture, and of an annotation its score, provenance and exact `bbox_xyxy`.
     A scene is one picture; its annotations are in scene pixels and say their tile in `frame_index`.
 
-    Raises:
+    num_annotations: in the text that was given out so far.
+
+    Raises, while it is gone through:
         BadInput: a shard comes back after another one, or two ontologies of one name.
         UnknownFrame, UnknownClass: labels that do not belong to the shard or the ontology.
     """
-    categories = _Categories()
-    done: set[str] = set()
-    num_annotations = num_images = first_image_id = 0
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as images:
-        out.write('{"annotations": [')
-        for shard_id, group in groupby(shards_and_labels, key=lambda one: one[0].shard_id):
+
+    def __init__(self, shards_and_labels: Iterable[tuple[Shard, Ontology, Iterable[FrameLabels]]]) -> None:
+        self.num_annotations = 0
+        self._shards_and_labels = shards_and_labels
+        self._categories = _Categories()
+
+    def __iter__(self) -> Iterator[str]:
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as images:
+            yield '{"annotations": ['
+            yield from self._annotations(images)
+            yield '\n], "images": ['
+            images.seek(0)
+            yield from iter(lambda: images.read(_PIECE), "")
+            yield '\n], "categories": ['
+            for position, row in enumerate(self._categories.rows):
+                yield _row(row, first=position == 0)
+            yield "\n]}\n"
+
+    def _annotations(self, images: TextIO) -> Iterator[str]:
+        """Rows of annotations; those of pictures go to `images`."""
+        done: set[str] = set()
+        num_images = first_image_id = 0
+        for shard_id, group in groupby(self._shards_and_labels, key=lambda one: one[0].shard_id):
             if shard_id in done:
                 raise BadInput(f"{shard_id}: comes again after other shards, needed all its ontologies together")
             done.add(shard_id)
             pictures: _Pictures | None = None
             for shard, ontology, labels in group:
                 pictures = pictures or _Pictures(shard, first_image_id + 1)
-                for row in _rows(pictures, ontology, labels, categories.numbers(ontology)):
-                    num_annotations += 1
-                    _write_row(out, {"id": num_annotations, **row}, first=num_annotations == 1)
+                for row in _rows(pictures, ontology, labels, self._categories.numbers(ontology)):
+                    self.num_annotations += 1
+                    yield _row({"id": self.num_annotations, **row}, first=self.num_annotations == 1)
             if pictures is not None:
                 for row in pictures.rows():
                     num_images += 1
-                    _write_row(images, row, first=num_images == 1)
+                    images.write(_row(row, first=num_images == 1))
                 first_image_id += pictures.num_pictures
-        out.write('\n], "images": [')
-        images.seek(0)
-        shutil.copyfileobj(images, out)
-        out.write('\n], "categories": [')
-        for position, row in enumerate(categories.rows):
-            _write_row(out, row, first=position == 0)
-        out.write("\n]}\n")
-    return num_annotations
 
 
 class _Categories:
@@ -216,6 +235,5 @@ def _keypoints(points: tuple[float, ...], origin: tuple[int, int]) -> dict[str, 
     return {"keypoints": moved, "num_keypoints": sum(v > 0 for _, _, v in triples), "keypoints_xyv": list(points)}
 
 
-def _write_row(out: TextIO, row: dict[str, Any], *, first: bool) -> None:
-    out.write("\n" if first else ",\n")
-    out.write(json.dumps(row, allow_nan=False, ensure_ascii=False))
+def _row(row: dict[str, Any], *, first: bool) -> str:
+    return ("\n" if first else ",\n") + json.dumps(row, allow_nan=False, ensure_ascii=False)

@@ -11,7 +11,9 @@ from training.errors import CorruptModel, NothingToLearn, UnknownModel
 from training.learning.labelled import LabelledFrames, Start
 from training.learning.recipes import Recipe
 from training.learning.resolution import input_scale
+from training.models.bases import with_base
 from training.models.inputs import resized
+from training.models.networks import config_of
 from training.models.tasks import GridTask, task_for
 from training.store.store import Store
 
@@ -65,7 +67,11 @@ def _start(store: Store, shard_id: str, ontology: str) -> Start | None:
         return None
     try:
         card = store.registry.card(shard_id, ontology, live)
-        return Start(ref=card.ref, tensors=store.registry.load(card))
+        tensors = store.registry.load(card)
+        if card.base is None:
+            return Start(ref=card.ref, tensors=tensors)
+        base = store.registry.bases.load(card.base)
+        return Start(ref=card.ref, tensors=with_base(config_of(card.network), tensors, base), base=base)
     except (UnknownModel, CorruptModel) as error:
         log.warning("the fit starts from the backbone shard_id=%s ontology=%s error=%s", shard_id, ontology, error)
         return None

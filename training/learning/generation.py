@@ -5,12 +5,11 @@ import logging
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,30 +18,24 @@ from training.data.shards import Shard
 from training.errors import MicroModelError
 from training.learning.descend import Report
 from training.learning.fit import fit_bank
+from training.learning.fit_job import FitJob, FitReceipt
 from training.learning.folds import calibrated
 from training.learning.gather import gather
 from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
 from training.models.backbones import Backbone, weights_hash
+from training.models.bases import own_tensors, starting_base
 from training.models.device import best_device
 from training.models.micro_model import MicroModel
-from training.models.tasks import TASKS
+from training.models.tasks import TASKS, GridTask
 from training.store.ahead import ahead
+from training.store.bases import Base
 from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["FitJob", "FitPlan", "FitReceipt", "fit_jobs", "plan_fits"]
+__all__ = ["FitPlan", "fit_jobs", "plan_fits"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitJob:
-    """One micro-model to fit; equal fit_key means equal labels, frames, recipe, backbone and seed."""
-
-    shard_id: str
-    ontology: str
-    fit_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,32 +45,6 @@ class FitPlan:
     jobs: list[FitJob]
     skipped: list[Card]
     failures: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitReceipt:
-    """What came of one job; exactly one of generation and error is set.
-
-    live: whether it answers now. status, reason: what the gate decided; None before it did.
-    """
-
-    shard_id: str
-    ontology: str
-    generation: int | None = None
-    seconds: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict)
-    live: bool = False
-    status: str | None = None
-    reason: str | None = None
-    error: str | None = None
-
-    @classmethod
-    def of(cls, card: Card) -> "FitReceipt":
-        """Of a generation that was published before, and takes no time now."""
-        return cls(shard_id=card.shard_id, ontology=card.ontology, generation=card.generation, metrics=dict(card.metrics))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def plan_fits(
@@ -198,6 +165,8 @@ def _publish(
     seconds: float,
     started_from: str | None,
 ) -> FitReceipt:
+    base = _base(labelled, model, recipe, backbone, seed, started_from)
+    own = None if base is None else own_tensors(model.network.config, model.tensors(), base)
     card = store.registry.publish(
         Card(
             shard_id=job.shard_id,
@@ -223,9 +192,21 @@ def _publish(
             versions={name: version(name) for name in ("torch", "torchvision", "micromodels")},
             git_sha=_git_sha(),
         ),
-        model.tensors(),
+        model.tensors() if own is None else own,
+        None if own is None else base,
     )
     return replace(FitReceipt.of(card), seconds=seconds)
+
+
+def _base(
+    labelled: LabelledFrames, model: MicroModel, recipe: Recipe, backbone: Backbone, seed: int, started_from: str | None
+) -> Base | None:
+    """The trunk that the fit started from, if it may have kept any of it."""
+    if recipe.parameters == "full" and not isinstance(model.task, GridTask):
+        return None
+    if started_from is not None and labelled.start is not None:
+        return labelled.start.base
+    return starting_base(backbone, seed)
 
 
 def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbone: Backbone, start: str, seed: int) -> str:

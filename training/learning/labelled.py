@@ -9,16 +9,21 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.errors import NothingToLearn, WrongShape
+from training.store.bases import Base
 
 __all__ = ["LabelledFrames", "Start"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """An earlier micro-model that a fit may go on from: its name ('shard@3') and the tensors of its network."""
+    """An earlier micro-model that a fit may go on from: its name ('shard@3') and all tensors of its network.
+
+    base: the trunk that it shares with others; None where it has one of its own.
+    """
 
     ref: str
     tensors: Mapping[str, Tensor]
+    base: Base | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,27 +1,16 @@
-"""Machine labels for whole shards, a clip at a time: what is still to be labelled, and labelling it."""
+"""Machine labels for whole shards, a clip at a time: what is still to be labelled, and what came of it."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-
-from training.data.annotations import FrameLabels
-from training.data.frames import Frame
-from training.data.sources import open_frames
-from training.errors import MicroModelError
-from training.models.bank import Bank
-from training.models.cache import ModelCache
 from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["FRAMES_PER_CLIP", "Clip", "ClipPlan", "ClipReceipt", "Labeller", "label_clip", "missing_clips", "plan_clips"]
+__all__ = ["FRAMES_PER_CLIP", "Clip", "ClipPlan", "ClipReceipt", "missing_clips", "plan_clips"]
 
 FRAMES_PER_CLIP = 64
-FRAMES_IN_MEMORY = 8
-Labels = TypeVar("Labels", bound=FrameLabels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +38,8 @@ class ClipReceipt:
     """What came of one clip. num_errors: frames that could not be read, each a row in the Parquet object that says why.
 
     key: of that object; None when the clip as a whole failed, with `error` saying why.
+    decode_seconds, model_seconds: of the worker: its frames' share of waiting for decoded frames (decoding that is hidden
+        behind a model is not in it), and of models at work.
     """
 
     shard_id: str
@@ -108,64 +99,6 @@ def plan_clips(
     return ClipPlan(clips=clips, skipped=skipped, failures=failures)
 
 
-class Labeller:
-    """Decodes clips, runs their micro-models and writes predictions; keeps models ready between clips.
-
-    cache_mib: memory for weights.
-    """
-
-    def __init__(self, store: Store, *, cache_mib: int = 512, device: torch.device | str = "cpu") -> None:
-        self._store = store
-        self._device = torch.device(device)
-        self._models = ModelCache(store.registry, cache_mib * 2**20)
-
-    def label(self, clip: Clip) -> ClipReceipt:
-        """Label one clip and write it; never raises for a bad shard, the receipt says what happened."""
-        what = asdict(clip)
-        try:
-            card = self._store.registry.card(clip.shard_id, clip.ontology, clip.generation)
-            bank = Bank([self._models.get(card)], self._device)
-            return label_clip(self._store, clip, lambda frames: bank.predict(frames, [0] * len(frames)))
-        except MicroModelError as error:
-            return ClipReceipt(**what, error=f"{type(error).__name__}: {error}")
-
-
-def label_clip(
-    store: Store,
-    clip: Clip,
-    predict: Callable[[list[Frame]], list[Labels]],
-    write: Callable[[Clip, Sequence[Labels], Mapping[int, str], Mapping[str, float]], str] | None = None,
-) -> ClipReceipt:
-    """Decode a clip, a few frames at a time, predict, and write what was said; frames that cannot be read become errors.
-
-    Args:
-        write: keeps labels, errors by frame and seconds by stage, and returns the key; among the predictions by default.
-    Raises:
-        MicroModelError: the shard is unknown, or the store is full.
-    """
-    labels: list[Labels] = []
-    errors: dict[int, str] = {}
-    seconds = {"decode": 0.0, "model": 0.0}
-    clock = time.monotonic()
-    for frames in _read(store, clip, errors):
-        seconds["decode"] += time.monotonic() - clock
-        clock = time.monotonic()
-        labels.extend(predict(frames))
-        seconds["model"] += time.monotonic() - clock
-        clock = time.monotonic()
-    where = clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop
-    key = write(clip, labels, errors, seconds) if write else store.predictions.write(*where, labels, errors, seconds)
-    return ClipReceipt(
-        **asdict(clip),
-        num_frames=len(labels),
-        num_objects=sum(len(frame.annotations) for frame in labels),
-        num_errors=len(errors),
-        decode_seconds=seconds["decode"],
-        model_seconds=seconds["model"],
-        key=key,
-    )
-
-
 def missing_clips(
     done: Sequence[tuple[int, int]],
     num_frames: int,
@@ -182,21 +115,3 @@ def missing_clips(
             last = min(first + frames_per_clip, start)
             yield Clip(shard_id=shard_id, ontology=ontology, generation=generation, start=first, stop=last)
         reached = max(reached, stop)
-
-
-def _read(store: Store, clip: Clip, errors: dict[int, str]) -> Iterator[list[Frame]]:
-    """A few frames at a time; what cannot be decoded ends up in `errors`, frame by frame."""
-    batch: list[Frame] = []
-    seen = clip.start
-    try:
-        with open_frames(store.shard(clip.shard_id)) as source:
-            for frame in source.read(range(clip.start, clip.stop)):
-                batch.append(frame)
-                seen = frame.frame_index + 1
-                if len(batch) == FRAMES_IN_MEMORY:
-                    yield batch
-                    batch = []
-    except MicroModelError as error:
-        errors.update((index, f"{type(error).__name__}: {error}") for index in range(seen, clip.stop))
-    if batch:
-        yield batch

@@ -1,17 +1,16 @@
 """A line over whole shards, a clip at a time: what is still to be labelled, and labelling it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.line_labels import LineLabels
-from training.errors import MicroModelError
-from training.learning.labelling import FRAMES_PER_CLIP, Clip, ClipPlan, ClipReceipt, label_clip, missing_clips
+from training.learning.label_stream import Begin, label_stream
+from training.learning.labelling import FRAMES_PER_CLIP, Clip, ClipPlan, ClipReceipt, missing_clips
 from training.lines.ready import ReadyLine, bank_of
 from training.lines.run import run_line
-from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.store.ahead import ahead
 from training.store.store import Store
@@ -54,24 +53,28 @@ class LineLabeller:
     """Decodes clips, runs the line over them and writes what it says; its micro-models stay in memory.
 
     line: as it was planned: a generation that goes live meanwhile changes nothing.
+    threads: that decode.
     """
 
-    def __init__(self, store: Store, *, line: ReadyLine, device: torch.device | str = "cpu") -> None:
-        self._store, self._line, self._device = store, line, torch.device(device)
-        self._bank: Bank | None = None
+    def __init__(self, store: Store, *, line: ReadyLine, device: torch.device | str = "cpu", threads: int = 1) -> None:
+        self._store, self._line, self._threads = store, line, threads
+        self._models = ModelCache(store.registry, _EVERYTHING, device)
 
-    def label(self, clip: Clip) -> ClipReceipt:
-        """Label one clip and write it; never raises for a bad shard, the receipt says what happened."""
-        try:
-            return label_clip(self._store, clip, self._predict, self._write)
-        except MicroModelError as error:
-            return ClipReceipt(**asdict(clip), error=f"{type(error).__name__}: {error}")
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
+        """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why."""
+        return label_stream(
+            self._store,
+            clips,
+            prepare=lambda clip: None,
+            predict=lambda frames, _: self._predict(frames),
+            begin=begin,
+            write=self._write,
+            threads=self._threads,
+        )
 
-    def _predict(self, frames: Sequence[Frame]) -> list[LineLabels]:
-        if self._bank is None:
-            self._bank = bank_of(self._line, ModelCache(self._store.registry, _EVERYTHING).get, self._device)
-        return run_line(self._line, self._bank, frames)
+    def _predict(self, frames: Sequence[Frame]) -> list[FrameLabels]:
+        return list(run_line(self._line, bank_of(self._line, self._models), frames))
 
-    def _write(self, clip: Clip, labels: Sequence[LineLabels], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
+    def _write(self, clip: Clip, labels: list[LineLabels], errors: Mapping[int, str], seconds: Mapping[str, float]) -> str:
         where = self._line.line.ref, self._line.models, clip.shard_id, clip.start, clip.stop
         return self._store.line_predictions.write(*where, labels, errors, seconds)

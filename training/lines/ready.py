@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from training.data.line import Line, Stage
 from training.data.line_labels import StageModel
 from training.models.bank import Bank
-from training.models.micro_model import MicroModel
+from training.models.cache import ModelCache
 from training.store.card import Card
 from training.store.store import Store
 
@@ -71,10 +69,6 @@ def ready_in(store: Store, line: Line) -> ReadyLine:
     )
 
 
-def bank_of(line: ReadyLine, get: Callable[[Card], MicroModel], device: torch.device | str = "cpu") -> Bank:
-    """The micro-models of the stages, in their order.
-
-    Raises:
-        UnknownModel, CorruptModel: as `get` does, which may be that of a ModelCache.
-    """
-    return Bank([get(one.card) for one in line.stages], device)
+def bank_of(line: ReadyLine, models: ModelCache) -> Bank:
+    """The micro-models of the stages, in their order. Raises UnknownModel, CorruptModel."""
+    return Bank([models.get(one.card) for one in line.stages], models.device)

@@ -10,10 +10,10 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.sources import open_frames
 from training.errors import MicroModelError
-from training.learning.generation import FitReceipt
+from training.learning.fit_job import FitReceipt
 from training.loop.gate import Verdict, judge_generation
 from training.models.bank import Bank
-from training.models.micro_model import MicroModel
+from training.models.cache import ModelCache
 from training.models.tasks import task_for
 from training.store.card import Card
 from training.store.decisions import Decision
@@ -67,16 +67,13 @@ def _answers(
     """What each generation says about the audit frames, which are decoded a few at a time."""
     answers: list[list[FrameLabels]] = [[] for _ in generations]
     if truth:
-        bank = Bank([_model(store, card, generation) for generation in generations], device)
+        models = ModelCache(store.registry, 0, device)  # the bank holds what it needs
+        cards = [store.registry.card(card.shard_id, card.ontology, generation) for generation in generations]
+        bank = Bank([models.get(one) for one in cards], device)
         for frames in _frames(store, card.shard_id, [frame.frame_index for frame in truth]):
             for number, said in enumerate(answers):
                 said += bank.predict(frames, [number] * len(frames))
     return answers
-
-
-def _model(store: Store, card: Card, generation: int) -> MicroModel:
-    wanted = store.registry.card(card.shard_id, card.ontology, generation)
-    return MicroModel.restore(card.shard_id, generation, wanted.network, store.registry.load(wanted))
 
 
 def _frames(store: Store, shard_id: str, frame_indices: Sequence[int]) -> Iterator[list[Frame]]:

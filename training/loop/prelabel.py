@@ -1,6 +1,6 @@
 """Labels from a detector that was trained on COCO: what it says of a shard, written as generation 0, and what that is worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,9 +8,11 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
+from training.data.ontology import TaskName
 from training.data.sources import open_frames
-from training.errors import BadInput, MicroModelError, MissingObject
-from training.learning.labelling import Clip, ClipReceipt, label_clip, missing_clips
+from training.errors import BadInput, MissingObject
+from training.learning.label_stream import Begin, label_stream
+from training.learning.labelling import Clip, ClipReceipt, missing_clips
 from training.loop.detections import said_by
 from training.loop.detectors import Detector, detector_for, knows, pretrained_network, state_hash
 from training.loop.domain_check import DomainCheck, compare
@@ -105,38 +107,41 @@ def begin(store: Store, job: PrelabelJob) -> list[Clip]:
     return list(missing_clips(done, num_frames, shard_id=job.shard_id, ontology=job.ontology, generation=PRELABELS))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """A job, and the words that its answers are given in."""
+
+    job: PrelabelJob
+    task: TaskName
+    vocabulary: Vocabulary
+
+
 class Prelabeller:
     """Runs detectors over clips and writes what they say; keeps the last network ready between clips.
 
     jobs: every shard and ontology that will be asked for.
+    threads: that decode.
     """
 
-    def __init__(self, store: Store, jobs: Sequence[PrelabelJob], *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, store: Store, jobs: Sequence[PrelabelJob], *, device: torch.device | str = "cpu", threads: int = 1
+    ) -> None:
         self._store = store
         self._device = torch.device(device)
+        self._threads = threads
         self._jobs = {(job.shard_id, job.ontology): job for job in jobs}
         self._ready: tuple[tuple[Detector, float], torch.nn.Module] | None = None
 
-    def label(self, clip: Clip) -> ClipReceipt:
-        """Label one clip and write it; never raises for a bad shard, the receipt says what happened."""
-        try:
-            job = self._jobs[clip.shard_id, clip.ontology]
-            return label_clip(self._store, clip, lambda frames: self.predict(job, frames))
-        except MicroModelError as error:
-            return ClipReceipt(**asdict(clip), error=f"{type(error).__name__}: {error}")
-
-    def predict(self, job: PrelabelJob, frames: Sequence[Frame]) -> list[FrameLabels]:
-        """What the detector sees, in the ontology's words."""
-        ontology, network = self._store.ontology(job.ontology), self._network(job)
-        vocabulary = translate(ontology, *knows(job.detector), job.renamed)
-        found = []
-        for frame in frames:  # one by one: a frame's masks alone may take hundreds of megabytes
-            image_3HW = torch.from_numpy(frame.image_HW3.copy()).permute(2, 0, 1).to(self._device).float().div_(255)
-            with torch.inference_mode():
-                (seen,) = network([image_3HW])
-            annotations = said_by(seen, vocabulary, task=ontology.task, author=job.detector.name, generation=PRELABELS)
-            found.append(FrameLabels(shard_id=job.shard_id, frame_index=frame.frame_index, annotations=annotations))
-        return found
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
+        """Label clips as one stream and write them; never raises for a bad shard, its receipts say what happened."""
+        return label_stream(
+            self._store,
+            clips,
+            prepare=lambda clip: self._question(self._jobs[clip.shard_id, clip.ontology]),
+            predict=lambda frames, questions: [self._say(one, about) for one, about in zip(frames, questions, strict=True)],
+            begin=begin,
+            threads=self._threads,
+        )
 
     def check(self, job: PrelabelJob) -> DomainCheck:
         """Compare with what people said about this shard; empty where they said nothing.
@@ -145,12 +150,26 @@ class Prelabeller:
             MicroModelError: a labelled frame cannot be read.
         """
         truth = {frame.frame_index: frame for frame in self._store.labels(job.shard_id, job.ontology) if _by_people(frame)}
-        total, masks = DomainCheck(), self._store.ontology(job.ontology).task == "segmentation"
+        total, question = DomainCheck(), self._question(job)
         with open_frames(self._store.shard(job.shard_id)) as source:
             for frame in source.read(sorted(truth)):
                 hw = (frame.height, frame.width)
-                total += compare([truth[frame.frame_index]], self.predict(job, [frame]), masks=masks, frame_hw=hw)
+                said, masks = self._say(frame, question), question.task == "segmentation"
+                total += compare([truth[frame.frame_index]], [said], masks=masks, frame_hw=hw)
         return total
+
+    def _question(self, job: PrelabelJob) -> "_Question":
+        ontology = self._store.ontology(job.ontology)
+        return _Question(job=job, task=ontology.task, vocabulary=translate(ontology, *knows(job.detector), job.renamed))
+
+    def _say(self, frame: Frame, question: "_Question") -> FrameLabels:
+        """What the detector sees, in the ontology's words; one frame at a time: its masks may take hundreds of megabytes."""
+        job = question.job
+        image_3HW = torch.from_numpy(frame.image_HW3.copy()).permute(2, 0, 1).to(self._device).float().div_(255)
+        with torch.inference_mode():
+            (seen,) = self._network(job)([image_3HW])
+        said = said_by(seen, question.vocabulary, task=question.task, author=job.detector.name, generation=PRELABELS)
+        return FrameLabels(shard_id=job.shard_id, frame_index=frame.frame_index, annotations=said)
 
     def _network(self, job: PrelabelJob) -> torch.nn.Module:
         wanted = (job.detector, job.min_score)

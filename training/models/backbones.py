@@ -14,10 +14,11 @@ from torchvision.ops.misc import Conv2dNormActivation
 from training.errors import BadBackbone
 from training.models.pretrained import download, load_state, read_state_dict, weights_enum
 
-__all__ = ["Backbone", "Trunk", "empty_trunk", "resolve_weights", "starting_trunk", "weights_hash"]
+__all__ = ["Backbone", "Trunk", "empty_trunk", "resolve_weights", "starting_trunk", "trunk_skeleton", "weights_hash"]
 
 log = logging.getLogger(__name__)
 
+Tap = tuple[int, int, int]  # stride, channels, index of the stage
 SMALLEST_TAP_STRIDE = 4
 _PROBE_PIXELS = 128
 
@@ -42,11 +43,12 @@ class Trunk(nn.Module):
     Attributes:
         strides: of the feature maps, increasing (4, 8, 16, 32 for most networks).
         channels: of the same maps.
+        taps: where they come from.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], name: str) -> None:
+    def __init__(self, stages: Sequence[nn.Module], taps: Sequence[Tap]) -> None:
         super().__init__()
-        taps = _taps(stages, name)
+        self.taps = tuple(taps)
         self.strides = tuple(stride for stride, _, _ in taps)
         self.channels = tuple(channels for _, channels, _ in taps)
         self._tap_stages = tuple(stage for _, _, stage in taps)
@@ -63,7 +65,11 @@ class Trunk(nn.Module):
     def until(self, stride: int) -> tuple[nn.Sequential, int]:
         """The stages up to the map of this stride, one of `strides`, and its channels: nothing deeper is computed."""
         tap = self.strides.index(stride)
-        return nn.Sequential(*self.stages[: self._tap_stages[tap] + 1]), self.channels[tap]
+        return nn.Sequential(*self.stages[: self.num_stages(stride)]), self.channels[tap]
+
+    def num_stages(self, stride: int) -> int:
+        """How many stages lead to the map of this stride."""
+        return self._tap_stages[self.strides.index(stride)] + 1
 
 
 def empty_trunk(name: str) -> Trunk:
@@ -72,7 +78,20 @@ def empty_trunk(name: str) -> Trunk:
     Raises:
         BadBackbone: torchvision has no such classification model, or it has no convolutional stages.
     """
-    return Trunk(_stages(_classifier(name), name), name)
+    return Trunk(_stages(_classifier(name), name), trunk_skeleton(name).taps)
+
+
+@cache
+@torch.inference_mode(False)  # whoever asks first
+def trunk_skeleton(name: str) -> Trunk:
+    """A trunk of shapes alone, on the meta device and in eval mode; made once in a process, and never to be changed.
+
+    Raises:
+        BadBackbone: as empty_trunk does.
+    """
+    with torch.random.fork_rng(devices=[]):  # weights that nobody needs are drawn meanwhile
+        stages = [stage.to("meta").eval() for stage in _stages(_classifier(name), name)]
+    return Trunk(stages, _taps(stages, name)).eval().requires_grad_(False)
 
 
 def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
@@ -85,7 +104,7 @@ def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
     model = _classifier(backbone.name)
     if weights is not None:
         load_state(model, weights, backbone.weights, backbone.name)
-    return Trunk(_stages(model, backbone.name), backbone.name), weights is not None
+    return Trunk(_stages(model, backbone.name), trunk_skeleton(backbone.name).taps), weights is not None
 
 
 @cache
@@ -146,20 +165,17 @@ def _stages(model: nn.Module, name: str) -> list[nn.Module]:
     return stages
 
 
-def _taps(stages: Sequence[nn.Module], name: str) -> list[tuple[int, int, int]]:
-    """(stride, channels, index) of the last stage at every stride from SMALLEST_TAP_STRIDE on."""
-    last: dict[int, tuple[int, int, int]] = {}
-    x = torch.zeros(1, 3, _PROBE_PIXELS, _PROBE_PIXELS)
-    training = [stage.training for stage in stages]
-    with torch.no_grad():
-        for index, stage in enumerate(stages):
-            x = stage.eval()(x)
-            if x.ndim != 4 or x.shape[2] != x.shape[3]:
-                raise BadBackbone(f"backbone {name!r}: stage {index} gives shape {tuple(x.shape)}, needed (N, C, H, W)")
-            stride = _PROBE_PIXELS // x.shape[3]
-            last[stride] = (stride, x.shape[1], index)
-    for stage, mode in zip(stages, training, strict=True):
-        stage.train(mode)
+@torch.no_grad()
+def _taps(stages: Sequence[nn.Module], name: str) -> list[Tap]:
+    """The last stage at every stride from SMALLEST_TAP_STRIDE on; `stages` are on the meta device, in eval mode."""
+    last: dict[int, Tap] = {}
+    x = torch.zeros(1, 3, _PROBE_PIXELS, _PROBE_PIXELS, device="meta")
+    for index, stage in enumerate(stages):
+        x = stage(x)
+        if x.ndim != 4 or x.shape[2] != x.shape[3]:
+            raise BadBackbone(f"backbone {name!r}: stage {index} gives shape {tuple(x.shape)}, needed (N, C, H, W)")
+        stride = _PROBE_PIXELS // x.shape[3]
+        last[stride] = (stride, x.shape[1], index)
     return [tap for stride, tap in sorted(last.items()) if stride >= SMALLEST_TAP_STRIDE]
 
 

@@ -1,65 +1,171 @@
 """Micro-models kept ready in memory, bounded in bytes, each loaded once however many ask for it at the same time."""
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from typing import Generic, TypeVar
 
+import torch
+
+from training.errors import CorruptModel, MicroModelError
+from training.models.bases import own_norms, with_base
 from training.models.micro_model import MicroModel
+from training.models.networks import config_of
+from training.models.shared_trunk import SharedTrunk
+from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.registry import Registry
 
 __all__ = ["ModelCache"]
 
 Key = tuple[str, str, int]
+TrunkKey = tuple[str, bool]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class ModelCache:
-    """Least recently used micro-models go when the bytes are spent; the one just asked for always stays.
+    """Ready to answer on the device; safe to use from many threads.
 
-    max_bytes: of parameters and buffers.
+    Least recently used micro-models go when the bytes are spent, and a trunk goes with the last of those that share it; the
+    micro-model just asked for always stays.
+
+    max_bytes: of parameters and buffers, those that are shared counted once.
     """
 
-    def __init__(self, registry: Registry, max_bytes: int) -> None:
+    def __init__(self, registry: Registry, max_bytes: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.num_bytes = 0
         self._registry = registry
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._ready: OrderedDict[Key, MicroModel] = OrderedDict()
-        self._loading: dict[Key, Future[MicroModel]] = {}
-        self.num_bytes = 0
+        self._ready: OrderedDict[Key, tuple[MicroModel, int, TrunkKey | None]] = OrderedDict()
+        self._trunks: dict[TrunkKey, SharedTrunk] = {}
+        self._users: Counter[TrunkKey] = Counter()
+        self._loading: _Once[Key, MicroModel] = _Once()
+        self._loading_trunk: _Once[TrunkKey, SharedTrunk] = _Once()
 
     def get(self, card: Card) -> MicroModel:
-        """The micro-model of a published card; safe to call from many threads.
+        """The micro-model of a published card.
 
         Raises:
-            UnknownModel, CorruptModel: the registry has no usable weights for it.
+            UnknownModel, CorruptModel: the registry has no usable weights for it, or for the trunk that it shares.
         """
         key = (card.shard_id, card.ontology, card.generation)
+        return self._found(key) or self._loading.call(key, lambda: self._found(key) or self._load(key, card))
+
+    def prefetch(self, cards: Iterable[Card]) -> dict[Key, MicroModelError]:
+        """Load many, several at a time, so that whoever asks for them finds them ready.
+
+        More than `max_bytes` push each other out again. Returns what went wrong, by shard, ontology and generation.
+        """
+
+        def tried(card: Card) -> tuple[Key, MicroModelError | None]:
+            try:
+                self.get(card)
+            except MicroModelError as error:
+                return (card.shard_id, card.ontology, card.generation), error
+            return (card.shard_id, card.ontology, card.generation), None
+
+        return {key: error for key, error in ahead(tried, cards) if error is not None}
+
+    def _found(self, key: Key) -> MicroModel | None:
         with self._lock:
-            if key in self._ready:
-                self._ready.move_to_end(key)
-                return self._ready[key]
-            waiting = self._loading.get(key)
+            if key not in self._ready:
+                return None
+            self._ready.move_to_end(key)
+            return self._ready[key][0]
+
+    def _load(self, key: Key, card: Card) -> MicroModel:
+        tensors, shared, taken = self._registry.load(card), None, None
+        if card.base is not None:
+            config = config_of(card.network)
+            norms = own_norms(config, tensors)
+            if norms is None:
+                tensors = with_base(config, tensors, self._registry.bases.load(card.base))
+            else:
+                taken = card.base, norms
+                shared = self._take(taken, config.backbone)
+        try:
+            model = MicroModel.restore(card.shard_id, card.generation, card.network, tensors, shared=shared, device=self.device)
+        except BaseException:
+            with self._lock:
+                self._leave(taken)
+            raise
+        self._keep(key, model, taken)
+        return model
+
+    def _keep(self, key: Key, model: MicroModel, taken: TrunkKey | None) -> None:
+        num_bytes = model.num_bytes
+        with self._lock:
+            self._ready[key] = model, num_bytes, taken
+            self.num_bytes += num_bytes
+            while self.num_bytes > self._max_bytes and len(self._ready) > 1:
+                _, (_, oldest_bytes, its_trunk) = self._ready.popitem(last=False)
+                self.num_bytes -= oldest_bytes
+                self._leave(its_trunk)
+
+    def _take(self, key: TrunkKey, backbone: str) -> SharedTrunk:
+        """The trunk for one more user, which has to leave it again."""
+        with self._lock:
+            self._users[key] += 1
+        try:
+            return self._trunks.get(key) or self._loading_trunk.call(key, lambda: self._load_trunk(key, backbone))
+        except BaseException:
+            with self._lock:
+                self._leave(key)
+            raise
+
+    def _load_trunk(self, key: TrunkKey, backbone: str) -> SharedTrunk:
+        if key in self._trunks:
+            return self._trunks[key]
+        name, norms = key
+        base = self._registry.bases.load(name)
+        try:
+            shared = SharedTrunk(backbone, base.tensors, own_norms=norms, device=self.device)
+        except CorruptModel as error:
+            raise CorruptModel(f"backbone {name}: {error}") from error
+        with self._lock:
+            self._trunks[key] = shared
+            self.num_bytes += shared.num_bytes
+        return shared
+
+    def _leave(self, key: TrunkKey | None) -> None:
+        """The lock is held."""
+        if key is None:
+            return
+        self._users[key] -= 1
+        if not self._users[key] and key in self._trunks:
+            self.num_bytes -= self._trunks.pop(key).num_bytes
+
+
+class _Once(Generic[K, V]):
+    """One call at a time for each key: whoever wants the same meanwhile waits, and gets what comes of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: dict[K, Future[V]] = {}
+
+    def call(self, key: K, find: Callable[[], V]) -> V:
+        """What `find` returns or raises."""
+        with self._lock:
+            waiting = self._under_way.get(key)
             if waiting is None:
-                mine: Future[MicroModel] = Future()
-                self._loading[key] = mine
+                mine: Future[V] = Future()
+                self._under_way[key] = mine
         if waiting is not None:
             return waiting.result()
         try:
-            model = MicroModel.restore(card.shard_id, card.generation, card.network, self._registry.load(card))
+            found = find()
         except BaseException as error:
-            with self._lock:
-                del self._loading[key]
+            self._over(key)
             mine.set_exception(error)
             raise
-        self._keep(key, model)
-        mine.set_result(model)
-        return model
+        self._over(key)
+        mine.set_result(found)
+        return found
 
-    def _keep(self, key: Key, model: MicroModel) -> None:
+    def _over(self, key: K) -> None:
         with self._lock:
-            del self._loading[key]
-            self._ready[key] = model
-            self.num_bytes += model.num_bytes
-            while self.num_bytes > self._max_bytes and len(self._ready) > 1:
-                _, oldest = self._ready.popitem(last=False)
-                self.num_bytes -= oldest.num_bytes
+            del self._under_way[key]

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import multilabel_f1_score
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
@@ -85,6 +84,8 @@ class Classification:
         self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
     ) -> dict[str, float]:
         """macro_f1 and accuracy over the frames that nobody called ambiguous; num_ambiguous says how many were left out."""
+        from torchmetrics.functional.classification import multilabel_f1_score  # two seconds that a worker rarely needs
+
         clear = [not any(annotation.ambiguous for annotation in frame.annotations) for frame in truth]
         said = self._said([frame for frame, is_clear in zip(predicted, clear, strict=True) if is_clear])
         true = self._said([frame for frame, is_clear in zip(truth, clear, strict=True) if is_clear])

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.backbones import Trunk
-from training.models.network import IMAGENET_MEAN, IMAGENET_STD, NetworkConfig
+from training.models.network import IMAGENET_MEAN, IMAGENET_STD, NetworkConfig, per_channel
+from training.models.shared_trunk import SeenThrough
 
 __all__ = ["GridConfig", "GridNetwork"]
 
@@ -29,6 +30,7 @@ class GridConfig(NetworkConfig):
     """
 
     kind: ClassVar[str] = "grid"
+    trunk_prefix: ClassVar[str] = ""
     cells: int
     typical_hw: tuple[int, int]
 
@@ -37,6 +39,7 @@ class GridNetwork(nn.Module):
     """The strongest difference from the shard's mean feature map in every cell of the grid, then a linear layer."""
 
     looks_around = False  # what surrounds a tile is not in it
+    trunk_child = "stages"
     mean: Tensor
     std: Tensor
     typical: Tensor
@@ -44,15 +47,20 @@ class GridNetwork(nn.Module):
     def __init__(self, trunk: Trunk, config: GridConfig) -> None:
         super().__init__()
         self.config = config
-        self.stages, channels = trunk.until(config.output_stride)
+        stages, channels = trunk.until(config.output_stride)
+        self.stages: nn.Sequential | SeenThrough = stages
         self.linear = nn.Linear(channels * config.cells**2, sum(config.branches.values()))
         self.register_buffer("typical", torch.zeros(1, channels, *config.typical_hw))
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", per_channel(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", per_channel(IMAGENET_STD), persistent=False)
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
         """x_NCHW: RGB in 0..1, H and W multiples of 32. Returns branch name -> (N, channels)."""
-        logits = self.linear(self.pooled(self.features(x_NCHW)))
+        return self.answer(self.features(x_NCHW))
+
+    def answer(self, features_NChw: Tensor) -> dict[str, Tensor]:
+        """What the linear layer says about the trunk's maps: branch name -> (N, channels)."""
+        logits = self.linear(self.pooled(features_NChw))
         return dict(zip(self.config.branches, logits.split(list(self.config.branches.values()), dim=1), strict=True))
 
     def features(self, x_NCHW: Tensor) -> Tensor:

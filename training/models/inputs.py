@@ -11,7 +11,7 @@ from training.data.frames import Frame
 from training.models.geometry import Placement
 from training.models.network import DEEPEST_STRIDE
 
-__all__ = ["place_frame", "resized", "stack_inputs", "view", "warp"]
+__all__ = ["input_size", "place_frame", "resized", "stack_inputs", "view", "warp"]
 
 Extent = tuple[float, float, float, float]
 
@@ -21,8 +21,14 @@ def resized(frame: Frame, scale: float) -> Tensor:
     image_3HW = torch.from_numpy(frame.seen_HW3.copy()).permute(2, 0, 1)
     if scale == 1:
         return image_3HW.contiguous()
-    size = (max(1, round(image_3HW.shape[1] * scale)), max(1, round(image_3HW.shape[2] * scale)))
+    size = _scaled(frame, scale)
     return F.interpolate(image_3HW[None], size=size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def input_size(frame: Frame, scale: float) -> tuple[int, int]:
+    """Height and width of what place_frame makes of it."""
+    height, width = (-(-side // DEEPEST_STRIDE) * DEEPEST_STRIDE for side in _scaled(frame, scale))
+    return height, width
 
 
 def place_frame(frame: Frame, scale: float) -> tuple[Tensor, Placement]:
@@ -30,7 +36,7 @@ def place_frame(frame: Frame, scale: float) -> tuple[Tensor, Placement]:
     image_3HW = resized(frame, scale)
     height, width = image_3HW.shape[1:]
     scale_y, scale_x = height / frame.seen_HW3.shape[0], width / frame.seen_HW3.shape[1]
-    padded_height, padded_width = (-(-side // DEEPEST_STRIDE) * DEEPEST_STRIDE for side in (height, width))
+    padded_height, padded_width = input_size(frame, scale)
     placement = Placement(
         frame_width=frame.width,
         frame_height=frame.height,
@@ -43,6 +49,12 @@ def place_frame(frame: Frame, scale: float) -> tuple[Tensor, Placement]:
         bounded=frame.window is None,
     )
     return F.pad(image_3HW, (0, padded_width - width, 0, padded_height - height)), placement
+
+
+def _scaled(frame: Frame, scale: float) -> tuple[int, int]:
+    """Height and width at the scale, before padding."""
+    height, width = (max(1, round(side * scale)) for side in frame.seen_HW3.shape[:2])
+    return height, width
 
 
 def stack_inputs(images: Sequence[Tensor], device: torch.device) -> Tensor:

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+import torch
+from torch import Tensor
 
 from training.data.ontology import Ontology
-from training.models.networks import Network, empty_network
+from training.errors import CorruptModel
+from training.models.networks import Network, config_of, ready_network
+from training.models.shared_trunk import SharedTrunk
 from training.models.tasks import DenseTask, GridTask, task_for
 
 __all__ = ["MicroModel"]
@@ -22,6 +23,7 @@ class MicroModel:
     decoding: what the task learned about turning outputs into labels (thresholds, limits).
     network: in eval mode.
     generation: None until published.
+    ready_on: the device that the network was made ready on to answer; None while it is as it was fitted.
     """
 
     shard_id: str
@@ -29,6 +31,7 @@ class MicroModel:
     network: Network
     decoding: Mapping[str, Any]
     generation: int | None = None
+    ready_on: torch.device | None = None
     task: DenseTask | GridTask = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +39,8 @@ class MicroModel:
 
     @property
     def num_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.network.state_dict().values())
+        """Of its own tensors, without a trunk that it shares."""
+        return sum(tensor.nbytes for some in (self.network.parameters(), self.network.buffers()) for tensor in some)
 
     def to_json(self) -> dict[str, Any]:
         """What a card keeps in `network` so that `restore` can rebuild the micro-model around its tensors."""
@@ -52,26 +56,32 @@ class MicroModel:
 
     @classmethod
     def restore(
-        cls, shard_id: str, generation: int | None, document: Mapping[str, Any], tensors: Mapping[str, Tensor]
+        cls,
+        shard_id: str,
+        generation: int | None,
+        document: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        shared: SharedTrunk | None = None,
+        device: torch.device | str = "cpu",
     ) -> "MicroModel":
-        """Rebuild from to_json() and tensors(); batch norms are folded into the convolutions before them, for speed."""
-        values = dict(document)
-        ontology, decoding = Ontology.from_json(values.pop("ontology")), values.pop("decoding")
-        network = empty_network(values)
-        network.load_state_dict(dict(tensors))
-        network.eval().requires_grad_(False)
-        fold_batch_norms(network)
-        return cls(shard_id=shard_id, ontology=ontology, network=network, decoding=decoding, generation=generation)
+        """Rebuild from to_json() and tensors(), ready to answer on the device: a trunk's norms are folded into its convolutions.
 
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Fold every batch norm that directly follows a convolution in a Sequential into it; same outputs, fewer passes."""
-    for child in module.children():
-        fold_batch_norms(child)
-    if not isinstance(module, nn.Sequential):
-        return
-    children = list(module.named_children())
-    for (before, conv), (name, norm) in pairwise(children):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(module, before, fuse_conv_bn_eval(conv, norm))
-            setattr(module, name, nn.Identity())
+        Args:
+            tensors: all of the network; with a shared trunk, on the same device, those that differ from it.
+        Raises:
+            CorruptModel: a tensor is missing, of another shape, or unknown.
+        """
+        ontology, device = Ontology.from_json(document["ontology"]), torch.device(device)
+        try:
+            network = ready_network(config_of(document), tensors, shared=shared, device=device)
+        except CorruptModel as error:
+            raise CorruptModel(f"{shard_id}@{generation} {ontology.name}: {error}") from error
+        return cls(
+            shard_id=shard_id,
+            ontology=ontology,
+            network=network,
+            decoding=document["decoding"],
+            generation=generation,
+            ready_on=device,
+        )

@@ -3,7 +3,7 @@
 N pictures, C channels, H x W input pixels, h x w cells of the output grid (h = H / output_stride).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.models.backbones import Trunk
+from training.models.shared_trunk import SeenThrough
 
-__all__ = ["DenseConfig", "DenseNetwork", "NetworkConfig", "coordinates"]
+__all__ = ["DenseConfig", "DenseNetwork", "NetworkConfig", "coordinates", "per_channel"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,9 +28,11 @@ class NetworkConfig:
     scale: input pixels per frame pixel; a frame is resized by it and padded to a multiple of 32.
     output_stride: input pixels per cell of the output grid.
     branches: name of a head branch -> its channels.
+    trunk_prefix: what comes before a trunk's own names of tensors ('stages.0.…') in the network's.
     """
 
     kind: ClassVar[str]
+    trunk_prefix: ClassVar[str]
     backbone: str
     scale: float
     output_stride: int
@@ -47,6 +50,7 @@ class DenseConfig(NetworkConfig):
     """
 
     kind: ClassVar[str] = "dense"
+    trunk_prefix: ClassVar[str] = "trunk."
     neck_channels: int
     coordinates: bool = False
 
@@ -55,10 +59,11 @@ class DenseNetwork(nn.Module):
     """Feature maps at every tapped stride, each brought to `neck_channels` and summed, then a small head per branch."""
 
     looks_around = True  # what surrounds a tile helps to find what lies on its edge
+    trunk_child = "trunk"
     mean: Tensor
     std: Tensor
 
-    def __init__(self, trunk: Trunk, config: DenseConfig) -> None:
+    def __init__(self, trunk: Trunk | SeenThrough, config: DenseConfig) -> None:
         super().__init__()
         self.config = config
         self.trunk = trunk
@@ -67,8 +72,8 @@ class DenseNetwork(nn.Module):
         extra = 2 if config.coordinates else 0
         self.smooth = nn.Sequential(nn.Conv2d(width + extra, width, 3, padding=1), nn.ReLU())
         self.heads = nn.ModuleDict({name: _branch(width, channels) for name, channels in config.branches.items()})
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", per_channel(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", per_channel(IMAGENET_STD), persistent=False)
 
     def forward(self, x_NCHW: Tensor, places_2hw: Tensor | None = None) -> dict[str, Tensor]:
         """What the head says: branch name -> (N, channels, h, w).
@@ -118,6 +123,11 @@ def coordinates(rows: int, columns: int, device: torch.device) -> Tensor:
     """(2, rows, columns): x and y from -1 to 1 across the picture."""
     y, x = (torch.linspace(-1, 1, count, device=device) for count in (rows, columns))
     return torch.stack([x.expand(rows, columns), y[:, None].expand(rows, columns)])
+
+
+def per_channel(values: Sequence[float]) -> Tensor:
+    """(1, C, 1, 1), to be taken from every picture of a batch."""
+    return torch.tensor(values).view(1, -1, 1, 1)
 
 
 def _branch(width: int, channels: int) -> nn.Sequential:

@@ -162,7 +162,7 @@ class Segmentation:
         p_KHW = F.interpolate(covered, size=frame_hw, mode="bilinear", align_corners=False)[0].softmax(0)
         if not decoding["background"]:
             p_KHW[0] = 0
-        best_HW = p_KHW.argmax(0)
+        best_HW = p_KHW.max(0).indices  # ten times faster than argmax over the first dimension, on the CPU
         found = []
         for name, value in self._value.items():
             mask = best_HW == value

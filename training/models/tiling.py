@@ -1,4 +1,4 @@
-"""A dense network over pictures too large for one pass: in overlapping pieces, whose cores are put together again.
+"""Dense networks over pictures too large for one pass: in overlapping pieces, whose cores are put together again.
 
 Only output maps are put together, so that a task decodes the whole picture at once and no object is cut at a seam. How
 near this comes to one pass over everything is in docs/experiments.md.
@@ -11,10 +11,11 @@ from itertools import product
 from math import ceil, isqrt
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.models.inputs import stack_inputs
-from training.models.network import DEEPEST_STRIDE, DenseNetwork, coordinates
+from training.models.network import DEEPEST_STRIDE, coordinates
+from training.models.together import Together
 
 __all__ = ["forward_in_tiles"]
 
@@ -23,31 +24,36 @@ _Cut = tuple[slice, slice]
 
 
 def forward_in_tiles(
-    network: nn.Module, images: Sequence[Tensor], device: torch.device, *, max_pixels: int, margin: int = MARGIN
-) -> dict[str, Tensor]:
-    """What network(x_NCHW) says; activations grow with the piece, not with the picture.
+    together: Together, images: Sequence[Tensor], device: torch.device, *, max_pixels: int, margin: int = MARGIN
+) -> list[dict[str, Tensor]]:
+    """What together(x_NCHW) says; activations grow with the piece, not with the picture.
 
     Args:
-        network: one that is not dense says something about the whole picture, and sees it whole.
+        together: networks that are not dense say something about the whole picture, and see it whole.
         images: N times (3, H, W) uint8, H and W multiples of 32.
         max_pixels: the largest piece of a picture; one of no more pixels is seen whole.
         margin: of a piece around its core, a multiple of 32.
     """
     height, width = images[0].shape[1:]
-    if height * width <= max_pixels or not isinstance(network, DenseNetwork):
-        whole_picture: dict[str, Tensor] = network(_input(images, device))
-        return whole_picture
-    stride = network.config.output_stride
+    if height * width <= max_pixels or not together.dense:
+        return together(_input(images, device))
+    stride = together.output_stride
     places_2hw = coordinates(height // stride, width // stride, device)
-    stitched: dict[str, Tensor] = {}
+    stitched: list[dict[str, Tensor]] = []
     for (seen_y, core_y), (seen_x, core_x) in _pieces(height, width, max_pixels, margin):
         piece = _input([image[:, seen_y, seen_x] for image in images], device)
-        outputs = network(piece, places_2hw[:, _cells(seen_y, stride), _cells(seen_x, stride)])
-        for name, map_NChw in outputs.items():
-            whole = stitched.setdefault(name, map_NChw.new_empty(*map_NChw.shape[:2], *places_2hw.shape[1:]))
-            inside = map_NChw[..., _cells(core_y, stride, seen_y.start), _cells(core_x, stride, seen_x.start)]
-            whole[..., _cells(core_y, stride), _cells(core_x, stride)] = inside
+        outputs = together(piece, places_2hw[:, _cells(seen_y, stride), _cells(seen_x, stride)])
+        stitched = stitched or [{name: _whole(said, places_2hw) for name, said in one.items()} for one in outputs]
+        for whole, one in zip(stitched, outputs, strict=True):
+            for name, map_NChw in one.items():
+                inside = map_NChw[..., _cells(core_y, stride, seen_y.start), _cells(core_x, stride, seen_x.start)]
+                whole[name][..., _cells(core_y, stride), _cells(core_x, stride)] = inside
     return stitched
+
+
+def _whole(map_NChw: Tensor, places_2hw: Tensor) -> Tensor:
+    """Room for a map of the whole picture."""
+    return map_NChw.new_empty(*map_NChw.shape[:2], *places_2hw.shape[1:])
 
 
 def _input(images: Sequence[Tensor], device: torch.device) -> Tensor:

@@ -1,7 +1,7 @@
 """Asking a store many small questions at once: a server answers each in its own time."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,6 +17,9 @@ def ahead(ask: Callable[[Asked], Answer], asked: Iterable[Asked]) -> Iterator[An
 
     What one raises is raised when its turn comes.
     """
+    if isinstance(asked, Sequence) and len(asked) < 2:  # as often: no threads for that
+        yield from map(ask, asked)
+        return
     waiting: deque[Future[Answer]] = deque()
     with ThreadPoolExecutor(_NUM_AHEAD, "ahead") as pool:
         for one in asked:

@@ -20,10 +20,11 @@ class Card:
     parent: the generation that was live when it was fitted, None for the first.
     started_from: 'shard@3', the micro-model whose weights the fit went on from; None where it started from the backbone.
     network, recipe, backbone: JSON objects that the store keeps and does not read.
+    base: the trunk it started from and keeps in part, by its name in the store; None where its own tensors are all there is.
     fit_key: equal for equal labels, recipe, backbone and seed: the same work; '' is never the same as anything.
     device, threads: what it was fitted on: 'cpu' or the name of a GPU; threads of the process that fitted it.
     created_at: ISO 8601, UTC.
-    weights_sha256, num_bytes: of the tensors; filled by the registry.
+    weights_sha256, num_bytes: of its own tensors, not of the base; filled by the registry.
     Raises:
         BadShardId: a shard id or ontology name that cannot be part of a path.
         BadInput: a negative generation, or a metric that is NaN or infinite.
@@ -39,6 +40,7 @@ class Card:
     network: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     backbone: dict[str, Any] = field(default_factory=dict)
+    base: str | None = None
     labels_hash: str = ""
     source_hash: str = ""
     fit_key: str = ""
@@ -57,6 +59,8 @@ class Card:
     def __post_init__(self) -> None:
         check_identifier(self.shard_id, "shard id")
         check_identifier(self.ontology, "ontology name")
+        if self.base is not None:
+            check_identifier(self.base, "backbone")
         if self.generation < 0:
             raise BadInput(f"{self.ref}: generation {self.generation}, needed 0 (next free) or more")
         for name, value in {**self.metrics, "fit_seconds": self.fit_seconds}.items():

@@ -61,6 +61,14 @@ class Predictions:
         """Clips written so far, as (start, stop) in order; reads no object."""
         return [clip for clip, _ in self._parts(shard_id, ontology, generation)]
 
+    def num_frames(self, shard_id: str, ontology: str, generation: int) -> int:
+        """How many frames the clips have that are written so far; reads no object."""
+        reached = total = 0
+        for start, stop in self.done(shard_id, ontology, generation):  # which may overlap
+            total += max(0, stop - max(start, reached))
+            reached = max(reached, stop)
+        return total
+
     def cost(self, shard_id: str, ontology: str, generation: int) -> ClipCost | None:
         """Of one clip in the middle, where nothing is warming up any more; None when nothing is written. Reads one object."""
         parts = self._parts(shard_id, ontology, generation)

@@ -2,7 +2,8 @@
 
 A generation is two objects: weights.safetensors, created exclusively and carrying the whole card inside, then card.json,
 a copy of that card. It is published when card.json exists. Whoever finds weights without a card finishes the job from the
-weights, so a publisher may die at any moment and lose nothing that was written.
+weights, so a publisher may die at any moment and lose nothing that was written. What it shares with other micro-models is a
+base, written before.
 """
 
 import re
@@ -14,6 +15,7 @@ import torch
 
 from training.data.identifiers import check_identifier
 from training.errors import AlreadyExists, BadShardId, MissingObject, UnknownModel
+from training.store.bases import Base, Bases
 from training.store.card import Card
 from training.store.decisions import Decision, Decisions
 from training.store.documents import from_json_bytes, to_json_bytes
@@ -29,24 +31,34 @@ _POINTER = re.compile(r"live/(\d+)\.json")
 
 
 class Registry:
-    """The micro-models of one store."""
+    """The micro-models of one store, and in `bases` the trunks that they share."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
+        self.bases = Bases(objects)
 
-    def publish(self, card: Card, tensors: Mapping[str, torch.Tensor]) -> Card:
+    def publish(self, card: Card, tensors: Mapping[str, torch.Tensor], base: Base | None = None) -> Card:
         """Commit one generation, whole or not at all; returns the card as published.
 
         With generation 0 it takes the next free one. Work that is already published (an equal, non-empty fit_key) is not
         published again: its card is returned. A published generation never changes.
 
+        Args:
+            tensors: its own; what it shares is in the base.
+            base: written unless it is there. Without it, one that the card names must be there.
         Raises:
             AlreadyExists: a generation was asked for by number and is other work.
+            UnknownModel: the card names a base that is not there.
             StoreFull: no room; nothing is visible.
         """
         same = self.find(card.shard_id, card.ontology, card.fit_key)
         if same is not None and card.generation in (0, same.generation):
             return same
+        if base is not None:
+            self.bases.add(base)
+            card = replace(card, base=base.name)
+        elif card.base is not None:
+            self.bases.check(card.base)
         first = card.generation or 1 + max(self.generations(card.shard_id, card.ontology), default=0)
         for generation in count(first):
             taken = self._try_publish(replace(card, generation=generation), tensors)
@@ -142,7 +154,7 @@ class Registry:
             yield Card.from_json(from_json_bytes(data, key))
 
     def load(self, card: Card) -> dict[str, torch.Tensor]:
-        """The tensors of a published card, on the CPU.
+        """The tensors of a published card, on the CPU: with a base, those that differ from it.
 
         Raises:
             UnknownModel: there are none.

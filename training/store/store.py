@@ -25,6 +25,7 @@ from training.errors import (
 from training.store.audits import Audits
 from training.store.descriptors import Descriptors
 from training.store.documents import from_json_bytes, to_json_bytes
+from training.store.jobs import Jobs
 from training.store.ledger import Ledger
 from training.store.line_predictions import LinePredictions
 from training.store.lines import Lines
@@ -45,7 +46,8 @@ _PART = ".parquet"
 
 
 class Store:
-    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen.
+    """A store that was opened or created; holds no connection, and no cache but the ledger's of events it has seen and
+    the last trunk that micro-models share.
 
     url: absolute path or URL of the root.
     """
@@ -57,6 +59,7 @@ class Store:
         self.predictions = Predictions(objects)
         self.ledger = Ledger(objects)
         self.queue = Queue(objects)
+        self.jobs = Jobs(objects)
         self.descriptors = Descriptors(objects)
         self.lines = Lines(objects)
         self.line_predictions = LinePredictions(objects)
@@ -191,7 +194,8 @@ class Store:
 
     def audit_labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
         """`labels` of the audit frames alone."""
-        audits = self.audit_frames(shard_id, ontology_name)
+        if not (audits := self.audit_frames(shard_id, ontology_name)):
+            return []
         return [frame for frame in self.labels(shard_id, ontology_name) if frame.frame_index in audits]
 
     def audit_frames(self, shard_id: str, ontology_name: str) -> set[int]:

@@ -14,7 +14,7 @@ from training.errors import CorruptModel
 from training.store.card import Card
 from training.store.documents import from_json_bytes, to_json_bytes
 
-__all__ = ["card_inside", "pack", "unpack"]
+__all__ = ["card_inside", "content_hash", "pack", "unpack"]
 
 
 def pack(card: Card, tensors: Mapping[str, torch.Tensor]) -> tuple[Card, bytes]:
@@ -23,8 +23,8 @@ def pack(card: Card, tensors: Mapping[str, torch.Tensor]) -> tuple[Card, bytes]:
     weights_sha256 covers names, types, shapes and values, and not the metadata, which holds the hash itself.
     """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    header, data = _split(safetensors.torch.save(plain), card)
-    card = replace(card, weights_sha256=_digest(header, data), num_bytes=len(data))
+    header, data = _split(safetensors.torch.save(plain), card.ref)
+    card = replace(card, weights_sha256=f"sha256:{_digest(header, data)}", num_bytes=len(data))
     text = to_json_bytes(card.to_json(), card.ref).decode()
     return card, safetensors.torch.save(plain, metadata={"card": text})
 
@@ -35,12 +35,20 @@ def unpack(file: bytes, card: Card) -> dict[str, torch.Tensor]:
     Raises:
         CorruptModel: the file is damaged or belongs to another card.
     """
-    header, data = _split(file, card)
-    found = _digest(header, data)
+    found = f"sha256:{content_hash(file, f'{card.ref} {card.ontology}')}"
     if found != card.weights_sha256:
         raise CorruptModel(f"{card.ref} {card.ontology}: weights hash to {found}, needed {card.weights_sha256}")
     tensors: dict[str, torch.Tensor] = safetensors.torch.load(file)
     return tensors
+
+
+def content_hash(file: bytes, where: str) -> str:
+    """Hex digits of a hash over the names, types, shapes and values in a safetensors file, whatever its metadata says.
+
+    Raises:
+        CorruptModel: it is no such file; begins with `where`.
+    """
+    return _digest(*_split(file, where))
 
 
 def card_inside(file: bytes, where: str) -> Card:
@@ -62,16 +70,16 @@ def _header(file: bytes) -> dict[str, Any]:
     return header
 
 
-def _split(file: bytes, card: Card) -> tuple[dict[str, Any], memoryview]:
+def _split(file: bytes, where: str) -> tuple[dict[str, Any], memoryview]:
     try:
         header = _header(file)
         (length,) = struct.unpack_from("<Q", file)
     except (ValueError, struct.error) as error:
-        raise CorruptModel(f"{card.ref} {card.ontology}: {len(file)} bytes that are no safetensors file ({error})") from error
+        raise CorruptModel(f"{where}: {len(file)} bytes that are no safetensors file ({error})") from error
     return {name: entry for name, entry in header.items() if name != "__metadata__"}, memoryview(file)[8 + length :]
 
 
 def _digest(header: Mapping[str, Any], data: memoryview) -> str:
     digest = hashlib.sha256(json.dumps(header, sort_keys=True, separators=(",", ":")).encode())
     digest.update(data)
-    return f"sha256:{digest.hexdigest()}"
+    return digest.hexdigest()

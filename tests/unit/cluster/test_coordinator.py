@@ -1,5 +1,5 @@
-from cluster.coordinator import Attempts, Coordinator
-from training.learning.generation import FitJob, FitReceipt
+from cluster.coordinator import Coordinator
+from training.learning.fit_job import FitJob, FitReceipt
 
 
 def job(name: str) -> FitJob:
@@ -44,7 +44,7 @@ def test_a_repeated_claim_gets_the_same_jobs_and_counts_one_attempt() -> None:
 def test_the_lease_of_a_dead_worker_goes_back_behind_the_others() -> None:
     coordinator = Coordinator([job("a"), job("b")])
     coordinator.claim("w0")
-    coordinator.register("w0", pid=2)
+    coordinator.died(["w0"])
     assert names(coordinator.claim("w0")) == ["b"]
     assert names(coordinator.claim("w1")) == ["a"]
 
@@ -52,14 +52,47 @@ def test_the_lease_of_a_dead_worker_goes_back_behind_the_others() -> None:
 def test_a_job_whose_worker_died_three_times_is_quarantined_with_a_receipt() -> None:
     coordinator = Coordinator([job("poison")], max_attempts=3)
     for pid in range(3):
-        coordinator.register("w0", pid)
+        coordinator.register("w0", pid, ["w0"])
         assert names(coordinator.claim("w0")) == ["poison"]
-    coordinator.register("w0", pid=3)
+        coordinator.died(["w0"])
+    coordinator.register("w0", 3, ["w0"])
     assert coordinator.claim("w0") is None
     (given_up,) = coordinator.receipts()
     assert given_up.error is not None
     assert "3 attempts" in given_up.error
     assert coordinator.state().failed == 1
+
+
+def test_a_worker_that_was_stopped_with_its_group_is_not_blamed_for_its_job() -> None:
+    coordinator = Coordinator([job("a"), job("b")], max_attempts=2)
+    for _ in range(5):
+        assert sorted(names(coordinator.claim("w0")) + names(coordinator.claim("w1"))) == ["a", "b"]
+        for number in (0, 1):
+            coordinator.register(f"w{number}", number, ["w0", "w1"])
+    assert coordinator.state().failed == 0
+
+
+def test_a_job_that_is_there_whenever_its_worker_dies_is_given_up_whatever_else_starts_again() -> None:
+    coordinator = Coordinator([job("innocent"), job("poison")], max_attempts=2)
+    for _ in range(2):
+        held = {worker: names(coordinator.claim(worker)) for worker in ("w0", "w1")}
+        coordinator.died([worker for worker, jobs in held.items() if jobs == ["poison"]])
+        for number in (0, 1):
+            coordinator.register(f"w{number}", number, ["w0", "w1"])
+    assert [one.shard_id for one in coordinator.receipts()] == ["poison"]
+    assert names(coordinator.claim("w0")) == ["innocent"]
+
+
+def test_what_workers_of_a_larger_group_held_is_free_when_a_smaller_one_starts() -> None:
+    coordinator = Coordinator([job(name) for name in "abc"])
+    for number, name in enumerate("abc"):
+        coordinator.register(f"w{number}", number, ["w0", "w1", "w2"])
+        assert names(coordinator.claim(f"w{number}")) == [name]
+    coordinator.register("w0", 10, ["w0", "w1"])
+    assert coordinator.state().leased == {"w1": ["b"]}
+    assert coordinator.state().workers == {"w0": 10, "w1": 1}
+    coordinator.register("w1", 11, ["w0", "w1"])
+    assert [names(coordinator.claim("w0", 2)), names(coordinator.claim("w1", 2))] == [["a", "c"], ["b"]]
 
 
 def test_a_silent_worker_loses_its_lease_and_a_beating_one_keeps_it() -> None:
@@ -95,7 +128,7 @@ def test_a_failure_never_replaces_a_success() -> None:
 def test_a_bundle_never_holds_a_job_that_was_tried_before() -> None:
     coordinator = Coordinator([job(name) for name in "abcd"])
     assert names(coordinator.claim("w0", 2)) == ["a", "b"]
-    coordinator.register("w0", pid=2)
+    coordinator.died(["w0"])
     assert names(coordinator.claim("w0", 4)) == ["c", "d"]
     assert names(coordinator.claim("w1", 4)) == ["a"]
     assert names(coordinator.claim("w2", 4)) == ["b"]
@@ -116,8 +149,3 @@ def test_a_closed_coordinator_gives_out_nothing_more() -> None:
     coordinator.commit("w0", [receipt("a")])
     assert coordinator.claim("w1") is None
     assert coordinator.state().finished == 1
-
-
-def test_attempts_are_counted_for_each_piece_of_work() -> None:
-    attempts = Attempts()
-    assert [attempts.begin("a"), attempts.begin("a"), attempts.begin("b")] == [1, 2, 1]

@@ -1,9 +1,15 @@
-"""How much work a worker of a fleet takes at once."""
+"""How much work a worker of a fleet takes at once, and what is handed in at its end."""
+
+from pathlib import Path
 
 import pytest
+import torch
 
-from cluster.fleet import bundle_size
+from cluster.fleet import LeaseSize, bundle_size, collected
 from cluster.resources import WorkerShape
+from training.learning.fit_job import FitJob
+from training.store.card import Card
+from training.store.store import Store
 
 
 @pytest.mark.parametrize(
@@ -20,3 +26,34 @@ def test_a_lease_holds_what_is_fitted_together_but_leaves_every_worker_its_share
     gpus: float, num_workers: int, num_jobs: int, expected: int
 ) -> None:
     assert bundle_size(WorkerShape(num_workers=num_workers, cpus=1, gpus=gpus), num_jobs) == expected
+
+
+def test_what_a_coordinator_that_died_at_the_end_had_is_found_in_the_store(tmp_path: Path) -> None:
+    store = Store.create(str(tmp_path / "store"))
+    card = Card(shard_id="a", ontology="squares", task="detection", classes=("square",), fit_key="this work")
+    store.registry.publish(card, {"weight": torch.zeros(1)})
+    store.registry.promote("a", "squares", 1, "the first")
+    jobs = [FitJob(shard_id=name, ontology="squares", fit_key="this work") for name in ("b", "a")]
+    missing, there = collected(store, jobs, [], None)
+    assert missing.error == "NotFitted: the workers ended without fitting it"
+    assert (there.generation, there.live, there.error) == (1, True, None)
+
+
+def test_small_fits_are_claimed_many_at_once_and_large_ones_one_by_one() -> None:
+    lease = LeaseSize(bundle=1, most=20)
+    assert lease.jobs == 1, "nobody knows yet how long one takes"
+    lease.learn(1, 0.05)
+    assert lease.jobs == 10
+    lease.learn(10, 0.1)
+    assert lease.jobs == 20
+    lease.learn(20, 60.0)
+    assert lease.jobs == 1
+
+
+def test_a_lease_is_of_whole_bundles() -> None:
+    lease = LeaseSize(bundle=8, most=20)
+    lease.learn(8, 0.25)
+    assert lease.jobs == 16
+    lease.learn(16, 1000.0)
+    assert lease.jobs == 8
+    assert LeaseSize(bundle=8, most=2).jobs == 8

@@ -110,7 +110,7 @@ def test_the_very_shards_that_were_counted_keep_their_frames() -> None:
     assert {tuple(day.frames) for day in draw_days(costs, Workload(shards=3, frames=7), 0)} == {(7, 7, 7)}
 
 
-@pytest.mark.parametrize(("workers", "blocks"), [(1, 3), (2, 5), (5, 10)])
+@pytest.mark.parametrize(("workers", "blocks"), [(1, 5), (2, 8), (5, 10)])
 def test_clips_are_handed_out_as_label_does(workers: int, blocks: int) -> None:
     (day, *_) = draw_days(STEADY, Workload(shards=1, frames=10 * 64), 0)
     assert len(day.blocks_s(workers, 0.5)) == blocks

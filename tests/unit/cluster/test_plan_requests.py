@@ -15,7 +15,8 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.sources import probe
 from training.learning.generation import fit_jobs, plan_fits
-from training.learning.labelling import Labeller, plan_clips
+from training.learning.labeller import Labeller
+from training.learning.labelling import plan_clips
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -85,5 +86,20 @@ def test_every_request_of_three_generations_is_counted(objects: CountedObjects) 
         assert [one.live for one in receipts] == [True, True]
         assert objects.taken() == fit_requests(len(SHARDS), generation)
         clips, labeller = plan_clips(store, None, None, frames_per_clip=10).clips, Labeller(store)
-        assert [labeller.label(clip).error for clip in clips] == [None] * 4
+        assert [receipt.error for receipt in labeller.label(clips)] == [None] * 4
         assert objects.taken() == label_requests(len(SHARDS), len(clips))
+
+
+def test_a_trunk_that_is_shared_costs_a_process_two_requests_when_it_publishes_first_and_one_when_it_reads(
+    objects: CountedObjects,
+) -> None:
+    store = Store(objects)
+    label(store, [0, 4])
+    how = {**HOW, "recipe": replace(HOW["recipe"], parameters="head")}
+    objects.taken()
+    jobs = plan_fits(store, None, None, **how).jobs
+    go_live(store, [receipt for job in jobs for receipt in fit_jobs(store, [job], **how)])
+    assert objects.taken() == fit_requests(len(SHARDS), 1) + Requests(reads=1, writes=1)
+    clips = plan_clips(store, None, None).clips
+    assert [receipt.error for receipt in Labeller(Store(objects)).label(clips)] == [None] * len(clips)
+    assert objects.taken() == label_requests(len(SHARDS), len(clips)) + Requests(reads=1)

@@ -7,7 +7,7 @@ import pytest
 
 from cluster.coordinator import Coordinator
 from cluster.plan_schedule import Fleet, simulate_run
-from training.learning.generation import FitJob, FitReceipt
+from training.learning.fit_job import FitJob, FitReceipt
 
 
 def alone(count: int) -> list[tuple[int, ...]]:

@@ -31,6 +31,14 @@ def test_bad_usage_exits_2(words: list[str], monkeypatch: pytest.MonkeyPatch) ->
     assert run.invoke(app, words).exit_code == 2
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "many", "2:1", "0:2", ":2", "2:", "1:2:3"])
+def test_a_fleet_has_a_size_or_a_smallest_and_a_largest_one(size: str, tmp_path: Path) -> None:
+    result = run.invoke(app, ["fit", "--store", str(tmp_path), f"--workers={size}"])
+    assert result.exit_code == 2
+    assert "MIN:MAX" in result.stderr
+    assert repr(size) in result.stderr
+
+
 @pytest.mark.parametrize("name", ["fit", "label", "serve"])
 def test_a_store_that_does_not_exist_is_named_and_exits_2(name: str, tmp_path: Path) -> None:
     result = run.invoke(app, [name, "--store", str(tmp_path / "nothing")])

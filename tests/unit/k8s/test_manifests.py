@@ -1,5 +1,6 @@
 """What the overlays promise: each run brings the cluster of its flavour, and its command is one that exists."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import typer
 import yaml
 
 from cluster.cli.main import app
+from cluster.session import DEFAULTS
 
 Document = dict[str, Any]
 Built = Callable[[str], list[Document]]
 Manifest = Callable[[str, str], Document]
+CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 ROOT = Path(__file__).resolve().parents[3]
 VERBS: dict[str, Any] = cast(Any, typer.main.get_command(app)).commands
 
@@ -53,6 +56,16 @@ def test_every_pod_of_the_service_has_the_keys_that_its_settings_name_from_a_sec
         assert Path(application["args"]["keys_file"]).parent == Path(mount["mountPath"])
         page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
         assert f"generic micromodels-keys --from-file={Path(application['args']['keys_file']).name}=" in page
+
+
+def test_every_node_of_the_service_turns_errors_of_serves_proxy_into_problem_documents(manifest: Manifest) -> None:
+    nodes, settings = manifest("cpu/serve", "RayService")["spec"]["rayClusterConfig"], manifest("cpu/serve", "ConfigMap")
+    for group in [nodes["headGroupSpec"], *nodes["workerGroupSpecs"]]:
+        (pod,) = group["template"]["spec"]["containers"]
+        assert {"configMapRef": {"name": settings["metadata"]["name"]}} in pod["envFrom"]
+    assert settings["data"][CALLBACK] == DEFAULTS[CALLBACK]
+    module, _, name = DEFAULTS[CALLBACK].partition(":")
+    assert getattr(importlib.import_module(module), name)()
 
 
 @pytest.mark.parametrize("run", ["fit", "label"])

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
@@ -10,10 +10,12 @@ from PIL import Image
 from training.data.annotations import Annotation, FrameLabels, labels_hash
 from training.data.ontology import Ontology
 from training.data.sources import probe
-from training.errors import UnknownShard
+from training.errors import StoreUnreachable, UnknownShard
+from training.learning.fit_job import FitJob
 from training.learning.gather import gather
-from training.learning.generation import FitJob, fit_jobs, plan_fits
-from training.learning.labelling import Labeller, plan_clips
+from training.learning.generation import fit_jobs, plan_fits
+from training.learning.labeller import Labeller
+from training.learning.labelling import plan_clips
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -115,8 +117,7 @@ def test_every_frame_is_labelled_exactly_once_and_a_second_run_has_nothing_to_do
     fit_all(store)
     plan = plan_clips(store, None, None, frames_per_clip=4)
     assert [(clip.shard_id, clip.start, clip.stop) for clip in plan.clips] == [("a", 0, 4), ("a", 4, 6), ("b", 0, 4), ("b", 4, 6)]
-    labeller = Labeller(store)
-    receipts = [labeller.label(clip) for clip in plan.clips]
+    receipts = list(Labeller(store).label(plan.clips))
     assert [receipt.error for receipt in receipts] == [None] * 4
     labels, errors = store.predictions.read("a", "squares", 1)
     assert [frame.frame_index for frame in labels] == list(range(6))
@@ -130,13 +131,13 @@ def test_clips_of_another_length_label_only_the_frames_that_are_missing(store: S
     fit_all(store)
     labeller = Labeller(store)
     before = plan_clips(store, ["a"], None, frames_per_clip=first).clips[1]
-    labeller.label(before)
+    list(labeller.label([before]))
     plan = plan_clips(store, ["a"], None, frames_per_clip=second)
     assert plan.skipped == 1
     for clip in plan.clips:
         assert clip.stop - clip.start <= second
         assert clip.stop <= before.start or clip.start >= before.stop
-        labeller.label(clip)
+        list(labeller.label([clip]))
     done = store.predictions.done("a", "squares", 1)
     assert [index for start, stop in done for index in range(start, stop)] == list(range(6)), "each frame in one file"
     labels, errors = store.predictions.read("a", "squares", 1)
@@ -148,13 +149,28 @@ def test_clips_of_another_length_label_only_the_frames_that_are_missing(store: S
 def test_frames_that_cannot_be_read_are_rows_that_say_why(store: Store) -> None:
     fit_all(store)
     (Path(store.shard("a").uri) / "3.png").write_bytes(b"broken")
-    clip = plan_clips(store, ["a"], None).clips[0]
-    receipt = Labeller(store).label(clip)
+    (receipt,) = Labeller(store).label(plan_clips(store, ["a"], None).clips)
     labels, errors = store.predictions.read("a", "squares", 1)
     assert receipt.num_errors == len(errors) > 0
     assert 3 in errors
     assert "3.png" in errors[3]
     assert sorted([frame.frame_index for frame in labels] + list(errors)) == list(range(6))
+
+
+def test_a_store_that_does_not_answer_for_a_moment_is_no_frame_that_cannot_be_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_all(store)
+    labeller, clips = Labeller(store), plan_clips(store, ["a"], None).clips
+
+    def unreachable(shard_id: str) -> NoReturn:
+        raise StoreUnreachable(f"shards/{shard_id}.json: connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "shard", unreachable)
+        (receipt,) = labeller.label(clips)
+    assert (receipt.key, receipt.error) == (None, "StoreUnreachable: shards/a.json: connection refused")
+    assert plan_clips(store, ["a"], None).clips == clips
 
 
 def test_people_need_only_say_that_nothing_is_there(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A line over whole shards: every frame once, the rest later, and again when another generation answers."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def prepared(yard: Any) -> ReadyLine:
 
 def label(yard: Any, line: ReadyLine, shard_ids: list[str] | None = None, frames_per_clip: int = 3) -> list[ClipReceipt]:
     labeller = LineLabeller(yard.store, line=line)
-    return [labeller.label(clip) for clip in plan_line(yard.store, line, shard_ids, frames_per_clip=frames_per_clip).clips]
+    return list(labeller.label(plan_line(yard.store, line, shard_ids, frames_per_clip=frames_per_clip).clips))
 
 
 def test_every_frame_of_the_lines_own_shard_is_labelled_once_and_what_is_written_is_what_the_line_says(yard: Any) -> None:
@@ -30,7 +31,7 @@ def test_every_frame_of_the_lines_own_shard_is_labelled_once_and_what_is_written
     assert counts == [("yard", "squares", 1, start, stop, stop - start) for start, stop in ((0, 3), (3, 6), (6, 8))]
     assert {one.error for one in receipts} == {None}
     written, errors = yard.store.line_predictions.read("squares@1", line.models, "yard")
-    bank = bank_of(line, ModelCache(yard.store.registry, 10**9).get)
+    bank = bank_of(line, ModelCache(yard.store.registry, 10**9))
     said = run_line(line, bank, yard.frames())
     assert errors == {}
     assert [(one.frame_index, one.stages, one.parents) for one in written] == [
@@ -64,8 +65,6 @@ def test_shards_that_are_named_are_labelled_whatever_the_line_was_made_for(yard:
 def test_frames_that_cannot_be_read_are_rows_that_say_why_and_a_missing_micro_model_is_a_receipt(
     yard: Any, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     line = prepared(yard)
     shard = yard.store.shard("yard")
     bad = replace(shard, shard_id="gone", uri=str(tmp_path / "gone"))

@@ -24,7 +24,7 @@ AGAIN = Stage(name="again", model="yard@1", ontology="detection.square", input="
 
 def prepared(yard: Any, stages: Sequence[Stage]) -> tuple[ReadyLine, Bank]:
     ready = ready_in(yard.store, save_line(yard.store, yard.line(stages)))
-    return ready, bank_of(ready, ModelCache(yard.store.registry, 10**9).get)
+    return ready, bank_of(ready, ModelCache(yard.store.registry, 10**9))
 
 
 def said_by(labels: LineLabels, stage: str) -> list[tuple[str, int | None]]:

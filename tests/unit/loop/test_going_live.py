@@ -10,7 +10,8 @@ from PIL import Image
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.sources import probe
-from training.learning.generation import FitReceipt, fit_jobs, plan_fits
+from training.learning.fit_job import FitReceipt
+from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone

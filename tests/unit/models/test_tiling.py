@@ -14,6 +14,7 @@ from training.models.micro_model import MicroModel
 from training.models.network import DenseConfig, DenseNetwork
 from training.models.tasks import task_for
 from training.models.tiling import forward_in_tiles
+from training.models.together import Together
 
 CPU = torch.device("cpu")
 MARGIN = 128  # pixels: MobileNetV2 with random weights sees no farther
@@ -54,8 +55,8 @@ def picture(height: int, width: int) -> torch.Tensor:
 @torch.inference_mode()
 def test_output_maps_put_together_from_pieces_are_those_of_one_pass(task: str, size: tuple[int, int]) -> None:
     network, image = random_model(task).network, picture(*size)
-    whole = forward_in_tiles(network, [image], CPU, max_pixels=10**9)
-    tiled = forward_in_tiles(network, [image], CPU, max_pixels=448 * 448, margin=MARGIN)
+    (whole,) = forward_in_tiles(Together([network], [1]), [image], CPU, max_pixels=10**9)
+    (tiled,) = forward_in_tiles(Together([network], [1]), [image], CPU, max_pixels=448 * 448, margin=MARGIN)
     for name, map_NChw in whole.items():
         assert tiled[name].shape == map_NChw.shape
         torch.testing.assert_close(tiled[name], map_NChw, atol=1e-4 * float(map_NChw.std()), rtol=1e-4)
@@ -66,7 +67,7 @@ def test_no_pass_sees_more_pixels_than_it_may() -> None:
     model = random_model("detection")
     seen: list[tuple[int, ...]] = []
     model.network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
-    forward_in_tiles(model.network, [picture(384, 640)], CPU, max_pixels=256 * 256, margin=64)
+    forward_in_tiles(Together([model.network], [1]), [picture(384, 640)], CPU, max_pixels=256 * 256, margin=64)
     assert len(seen) > 4
     assert max(height * width for _, _, height, width in seen) <= 256 * 256
     assert not [side for _, _, *sides in seen for side in sides if side % 32]

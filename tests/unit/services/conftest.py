@@ -19,6 +19,7 @@ from services.catalogue import Catalogue
 from services.keys import KeyFile
 from services.payload import Picture
 from services.settings import Settings
+from services.submitting import Submitter
 from training.data.annotations import Annotation, FrameLabels
 from training.data.pictures import decode_picture
 from training.store.card import Card
@@ -80,6 +81,9 @@ class Client:
     def post(self, path: str, **sent: Any) -> httpx.Response:
         return self.request("POST", path, **sent)
 
+    def delete(self, path: str, **sent: Any) -> httpx.Response:
+        return self.request("DELETE", path, **sent)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -99,9 +103,11 @@ def hosts() -> FixedHosts:
 def client_of(store: Store, hosts: FixedHosts) -> Callable[..., Client]:
     """Settings values -> a client of an API over `store` and `hosts`."""
 
-    def make(base_url: str = "http://127.0.0.1:8000", keys: KeyFile | None = None, **values: Any) -> Client:
+    def make(
+        base_url: str = "http://127.0.0.1:8000", keys: KeyFile | None = None, jobs: Submitter | None = None, **values: Any
+    ) -> Client:
         settings = Settings(store=store.url, live_ttl_s=0, **values)
-        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys)
+        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys, jobs)
         return Client(api, base_url)
 
     return make

@@ -22,6 +22,8 @@ ROUTES = [
 CLOSED = [route for route in ROUTES if route[1] not in OPEN]
 NEEDS = {
     "POST /v1/annotations": "annotate",
+    "POST /v1/jobs": "jobs",
+    "DELETE /v1/jobs/{job_id}": "jobs",
     "POST /v1/lines/{name}/predict": "predict",
     "PUT /v1/lines/{name}": "admin",
     "POST /v1/models/{shard_id}/predict": "predict",
@@ -29,9 +31,9 @@ NEEDS = {
     "POST /v2/models/{shard_id}/infer": "predict",
     "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",
 }
-VALUES = {"shard_id": "garden", "name": "flies", "frame_index": "0", "generation": "1"}
+VALUES = {"shard_id": "garden", "name": "flies", "frame_index": "0", "generation": "1", "job_id": "night"}
 TENSOR = {"name": "images", "datatype": "BYTES", "shape": [0], "data": []}
-SCOPES = ("read", "predict", "annotate")
+SCOPES = ("read", "predict", "annotate", "jobs")
 
 
 def scope(method: str, path: str) -> str:

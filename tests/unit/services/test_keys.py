@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.keys import KeyFile, new_key, parse_keys
+from services.keys import SCOPES, KeyFile, new_key, parse_keys
 from services.new_key import add_key, main
 from training.errors import KeysUnusable
 
@@ -64,7 +64,7 @@ def test_while_the_file_is_gone_or_broken_nobody_is_found_and_afterwards_they_ar
         ("ann read", "line 1"),
         (f"# c\nann read {HASH[1:]}", "line 2"),
         (f"ann read {HASH.replace('0', 'G')}", "line 1"),
-        (f"ann all {HASH}", "needed some of read, predict, annotate, admin"),
+        (f"ann all {HASH}", "needed some of read, predict, annotate, jobs, admin"),
         (f"ann read, {HASH}", "needed some of"),
         (f"../ann read {HASH}", "line 1"),
         (f"ann read {HASH}\nann predict {HASH}", "two keys of one name"),
@@ -80,8 +80,8 @@ def test_a_file_that_is_not_one_of_keys_is_refused_and_its_text_is_not_told(tmp_
 
 def test_admin_may_everything_and_others_what_they_have() -> None:
     (admin,), (ann,) = parse_keys(f"root admin {HASH}", "f"), parse_keys(f"ann read,predict {HASH}", "f")
-    assert all(admin.may(scope) for scope in ("read", "predict", "annotate", "admin"))
-    assert [ann.may(scope) for scope in ("read", "predict", "annotate", "admin")] == [True, True, False, False]
+    assert all(admin.may(scope) for scope in SCOPES)
+    assert [ann.may(scope) for scope in SCOPES] == [True, True, False, False, False]
 
 
 def test_secrets_differ_each_time() -> None:

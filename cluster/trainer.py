@@ -1,0 +1,74 @@
+"""Ray Train as a fleet uses it: workers that are independent of one another, in a fixed or an elastic number.
+
+This module is all of ours that Train's controller imports; what and how to fit is read by the workers alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.train import UserCallback
+from ray.train.backend import Backend
+from ray.train.torch import TorchConfig, TorchTrainer
+
+__all__ = ["FleetTorchConfig", "FleetTrainer", "TellsWhoDied", "worker_name"]
+
+
+class FixedFleet(Backend):
+    """No process group; each worker is a replica group of its own and is replaced alone."""
+
+    share_cuda_visible_devices = False
+    has_replica_groups = True
+
+
+class ElasticFleet(Backend):
+    """No process group either; the whole group starts again when a worker dies or their number changes.
+
+    A replica group would wait in its place for as large a node as the one that died.
+    """
+
+    share_cuda_visible_devices = False
+
+
+@dataclass
+class FleetTorchConfig(TorchConfig):
+    """TorchConfig without the process group (it still sets the CUDA device of a worker)."""
+
+    elastic: bool = False
+
+    @property
+    def backend_cls(self) -> type[Backend]:
+        return ElasticFleet if self.elastic else FixedFleet
+
+
+class TellsWhoDied(UserCallback):
+    """Tells the coordinator which workers died by themselves: all others of a group that starts again are innocent."""
+
+    def __init__(self, coordinator: Any) -> None:
+        self._coordinator = coordinator
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        ray.get(self._coordinator.died.remote([worker_name(rank) for rank in worker_exceptions]))
+
+
+class FleetTrainer(TorchTrainer):
+    """TorchTrainer that leaves Ctrl-C to its caller, and can be stopped.
+
+    Ray's own handler would end the process with exit code 0. A controller whose worker's node died waits for as large a
+    node to come back, and hears nothing meanwhile, even when the others have done all the work.
+    """
+
+    _controller: Any = None
+
+    def stop(self) -> None:
+        """Let fit() raise; the workers end with their controller."""
+        if self._controller is not None:
+            ray.kill(self._controller)
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        self._controller = controller
+
+
+def worker_name(rank: int) -> str:
+    """What the coordinator calls the worker of a rank; a process that replaces another one has its name."""
+    return f"worker-{rank}"

@@ -1,0 +1,148 @@
+"""Clips as one stream: decoding runs ahead, batches are filled across clips and shards, labels are written behind.
+
+Whatever goes wrong with a frame is a row of its clip, whatever goes wrong with a clip is in its receipt; neither stops others.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from training.data.annotations import FrameLabels
+from training.data.frames import Frame
+from training.errors import named
+from training.learning.decode_ahead import DecodeAhead, OpenClip
+from training.learning.frame_buffer import Batch, FrameBuffer
+from training.learning.labelling import Clip, ClipReceipt
+from training.store.store import Store
+
+__all__ = ["MEMORY_BYTES", "Begin", "Predict", "Write", "label_stream"]
+
+Predict = Callable[[list[Frame], list[Any]], list[FrameLabels]]
+"""What frames show, in their order; the second list has what `prepare` said of each frame's clip."""
+Begin = Callable[[Clip], None]
+Write = Callable[[Clip, list[Any], Mapping[int, str], Mapping[str, float]], str]
+"""Keeps what `predict` said of a clip's frames, why others could not be read, and seconds by stage; returns the key."""
+
+MEMORY_BYTES = 64 * 2**20  # of decoded pixels, in one process
+BATCH_BYTES = 12 * 2**20  # twice what a GPU sees in one pass
+BATCH_FRAMES = 64
+_FRAMES_PER_RUN = 256  # at least, where several threads share a video: each begins at the key frame before its run
+_WRITERS = 4
+_MOST_UNWRITTEN = 16  # clips
+
+
+def label_stream(
+    store: Store,
+    clips: Sequence[Clip],
+    *,
+    prepare: Callable[[Clip], Any],
+    predict: Predict,
+    begin: Begin = lambda clip: None,
+    write: Write | None = None,
+    threads: int = 1,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Iterator[ClipReceipt]:
+    """Label clips and write what was said; one receipt for each, when it is in the store.
+
+    Args:
+        prepare: what `predict` has to know about a clip, such as its micro-model; called in a decoding thread.
+        predict: called by this thread alone. Where a batch fails, its clips are tried one by one.
+        begin: called when the first frame of a clip is about to be decoded, in a decoding thread.
+        write: called by several threads; among the store's predictions by default.
+        threads: that decode; each has one run of clips at a time.
+        memory_bytes: of decoded frames; what one clip's labels take comes on top.
+    """
+    keep = write or partial(_predictions, store)
+    todo = list(_runs(clips, threads))
+    threads = max(1, min(threads, len(todo)))
+    buffer = FrameBuffer[OpenClip](
+        producers=threads, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
+    )
+    with (
+        ThreadPoolExecutor(_WRITERS, "write") as writers,
+        DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, threads=threads) as batches,
+    ):
+        unwritten: deque[Future[ClipReceipt]] = deque()
+        waited_since = time.monotonic()
+        for batch in batches:
+            waited_s = time.monotonic() - waited_since
+            _label(batch, predict, waited_s)
+            unwritten.extend(writers.submit(_written, keep, opened) for opened in batch.ended)
+            while unwritten and (unwritten[0].done() or len(unwritten) > _MOST_UNWRITTEN):
+                yield unwritten.popleft().result()
+            waited_since = time.monotonic()
+        while unwritten:
+            yield unwritten.popleft().result()
+
+
+def _runs(clips: Sequence[Clip], threads: int) -> Iterator[list[Clip]]:
+    """Clips that follow each other together; where several threads decode, no run is so long that others wait for it."""
+    longest = max(_FRAMES_PER_RUN, sum(clip.stop - clip.start for clip in clips) // threads)
+    run: list[Clip] = []
+    for clip in clips:
+        if run and not (_follows(run[-1], clip) and clip.stop - run[0].start <= longest):
+            yield run
+            run = []
+        run.append(clip)
+    if run:
+        yield run
+
+
+def _follows(before: Clip, clip: Clip) -> bool:
+    same = (before.shard_id, before.ontology, before.generation) == (clip.shard_id, clip.ontology, clip.generation)
+    return same and before.stop == clip.start
+
+
+def _label(batch: Batch[OpenClip], predict: Predict, waited_s: float) -> None:
+    """Add what is said about each frame, and its share of the seconds, to its clip."""
+    began = time.monotonic()
+    frames = [(opened, frame) for opened, frame in batch.frames if opened.error is None]
+    try:
+        _answer(frames, predict)
+    except Exception:
+        for one in dict.fromkeys(opened for opened, _ in frames):
+            try:
+                _answer([(opened, frame) for opened, frame in frames if opened is one], predict)
+            except Exception as error:
+                one.error = named(error)
+    took_s = time.monotonic() - began
+    for opened, _ in batch.frames:
+        opened.decode_s += waited_s / len(batch.frames)
+        opened.model_s += took_s / len(batch.frames)
+
+
+def _answer(frames: Sequence[tuple[OpenClip, Frame]], predict: Predict) -> None:
+    if frames:
+        said = predict([frame for _, frame in frames], [opened.how for opened, _ in frames])
+        for (opened, _), labels in zip(frames, said, strict=True):
+            opened.labels.append(labels)
+
+
+def _predictions(
+    store: Store, clip: Clip, labels: list[FrameLabels], errors: Mapping[int, str], seconds: Mapping[str, float]
+) -> str:
+    where = clip.shard_id, clip.ontology, clip.generation, clip.start, clip.stop
+    return store.predictions.write(*where, labels, errors, seconds)
+
+
+def _written(write: Write, opened: OpenClip) -> ClipReceipt:
+    clip, seconds = opened.clip, {"decode": opened.decode_s, "model": opened.model_s}
+    try:
+        if opened.error is not None:
+            return ClipReceipt(**asdict(clip), error=opened.error)
+        key = write(clip, opened.labels, opened.errors, seconds)
+    except Exception as error:
+        return ClipReceipt(**asdict(clip), error=named(error))
+    return ClipReceipt(
+        **asdict(clip),
+        num_frames=len(opened.labels),
+        num_objects=sum(len(frame.annotations) for frame in opened.labels),
+        num_errors=len(opened.errors),
+        decode_seconds=opened.decode_s,
+        model_seconds=opened.model_s,
+        key=key,
+    )

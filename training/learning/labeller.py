@@ -1,0 +1,46 @@
+"""Labelling clips with the micro-models of their shards."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from training.data.annotations import FrameLabels
+from training.data.frames import Frame
+from training.learning.label_stream import Begin, label_stream
+from training.learning.labelling import Clip, ClipReceipt
+from training.models.bank import Bank
+from training.models.cache import ModelCache
+from training.models.micro_model import MicroModel
+from training.store.store import Store
+
+__all__ = ["Labeller"]
+
+
+class Labeller:
+    """Decodes clips, runs their micro-models and writes predictions; keeps models ready between clips.
+
+    cache_mib: memory for weights.
+    threads: that decode.
+    """
+
+    def __init__(self, store: Store, *, cache_mib: int = 512, device: torch.device | str = "cpu", threads: int = 1) -> None:
+        self._store = store
+        self._device = torch.device(device)
+        self._threads = threads
+        self._models = ModelCache(store.registry, cache_mib * 2**20, self._device)
+
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
+        """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why.
+
+        Args:
+            begin: called in another thread when a clip's first frame is about to be decoded.
+        """
+        return label_stream(self._store, clips, prepare=self._model, predict=self._predict, begin=begin, threads=self._threads)
+
+    def _model(self, clip: Clip) -> MicroModel:
+        return self._models.get(self._store.registry.card(clip.shard_id, clip.ontology, clip.generation))
+
+    def _predict(self, frames: list[Frame], models: list[MicroModel]) -> list[FrameLabels]:
+        some = list({id(model): model for model in models}.values())
+        place = {id(model): number for number, model in enumerate(some)}
+        return Bank(some, self._device).predict(frames, [place[id(model)] for model in models])
