@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ HOW = {
     "recipe": replace(
         smoke(), name="learns", parameters="head", steps=60, batch_size=4, neck_channels=24, peak_lr=1e-2, mirror=0.0
     ),
-    "backbone": Backbone(name="mobilenet_v2", weights="none"),
     "seed": 0,
 }
+BACKBONES = {"yard": Backbone(name="mobilenet_v2", weights="none"), "yard_crops": Backbone(name="resnet18", weights="none")}
 STAGES = (
     Stage(name="find", model="yard@live", ontology="detection.square"),
     Stage(name="kind", model="yard_crops@live", ontology="classification.red-blue", input="find", padding=0.2),
@@ -72,7 +73,8 @@ class Yard:
 
 
 def fit(store: Store, shard_id: str) -> None:
-    receipts = go_live(store, fit_jobs(store, plan_fits(store, [shard_id], None, **HOW).jobs, **HOW))
+    how: dict[str, Any] = {**HOW, "backbone": BACKBONES[shard_id]}
+    receipts = go_live(store, fit_jobs(store, plan_fits(store, [shard_id], None, **how).jobs, **how))
     assert [receipt.error for receipt in receipts] == [None]
 
 
