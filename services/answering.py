@@ -13,6 +13,8 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.pictures import decode_picture
 from training.errors import TooLarge
+from training.lines.ready import ReadyLine
+from training.lines.run import CropLimits, LineRun
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.device import best_device
@@ -20,7 +22,7 @@ from training.models.micro_model import MicroModel
 from training.store.card import Card
 from training.store.store import Store
 
-__all__ = ["Answer", "Answerer", "Question"]
+__all__ = ["Answer", "Answerer", "LineWork", "Question"]
 
 _MIB = 2**20
 _log = logging.getLogger(__name__)
@@ -50,6 +52,15 @@ class Answer:
     wait_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineWork:
+    """A line on its way over decoded pictures. models: of its stages, in their order; held as long as the run."""
+
+    models: tuple[MicroModel, ...]
+    frames: tuple[Frame, ...]
+    run: LineRun
+
+
 class Answerer:
     """Blocking and thread-safe, except that `answer` must be called by one thread at a time."""
 
@@ -66,12 +77,21 @@ class Answerer:
             TooLarge: a picture that the network would see at more than `max_input_pixels`.
         """
         model = self._cache.get(card)
-        for picture in pictures:
-            input_pixels = round(picture.num_pixels * model.network.config.scale**2)
-            if input_pixels > self._settings.max_input_pixels:
-                limit = self._settings.max_input_pixels
-                raise TooLarge(f"{picture.name}: {input_pixels} pixels at the scale of {card.shard_id}, needed at most {limit}")
-        return Question(model=model, frames=tuple(self._decode(card, n, picture) for n, picture in enumerate(pictures)))
+        self._check_input(model, pictures)
+        return Question(model=model, frames=self._decode(card, pictures))
+
+    def prepare_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineWork:
+        """Load the models of all stages and decode the pictures.
+
+        Raises:
+            BadPicture, TooLarge: as prepare, of the stages that see whole pictures.
+        """
+        models = tuple(self._cache.get(stage.card) for stage in line.stages)
+        for place in line.line.levels[0]:
+            self._check_input(models[place], pictures)
+        limits = CropLimits(max_crops=self._settings.max_crops, max_pixels=self._settings.max_crop_pixels)
+        frames = self._decode(line.stages[0].card, pictures)
+        return LineWork(models=models, frames=frames, run=LineRun(line, models, frames, limits))
 
     def answer(self, questions: Sequence[Question]) -> list[Answer | Exception]:
         """One bank pass over all questions; if it fails, each on its own, so that only the guilty one gets the error."""
@@ -83,9 +103,15 @@ class Answerer:
             _log.exception("bank pass failed questions=%d, asking each alone", len(questions))
             return [answer for question in questions for answer in self.answer([question])]
 
-    def _decode(self, card: Card, position: int, picture: Picture) -> Frame:
-        image_HW3 = decode_picture(picture.data, name=picture.name, max_pixels=self._settings.max_image_pixels)
-        return Frame(shard_id=card.shard_id, frame_index=position, image_HW3=image_HW3)
+    def _check_input(self, model: MicroModel, pictures: Sequence[Picture]) -> None:
+        for picture in pictures:
+            input_pixels, limit = round(picture.num_pixels * model.network.config.scale**2), self._settings.max_input_pixels
+            if input_pixels > limit:
+                raise TooLarge(f"{picture.name}: {input_pixels} pixels at the scale of {model.shard_id}, needed at most {limit}")
+
+    def _decode(self, card: Card, pictures: Sequence[Picture]) -> tuple[Frame, ...]:
+        decoded = (decode_picture(one.data, name=one.name, max_pixels=self._settings.max_image_pixels) for one in pictures)
+        return tuple(Frame(shard_id=card.shard_id, frame_index=n, image_HW3=image_HW3) for n, image_HW3 in enumerate(decoded))
 
 
 def _answers(questions: Sequence[Question], device: torch.device) -> list[Answer]:

@@ -19,6 +19,7 @@ from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, 
 from services.gate import PREDICT, READ
 from services.jobs import add_jobs
 from services.keys import KeyFile
+from services.lines import add_lines
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
@@ -46,6 +47,7 @@ def create_api(
     _add_predict(api, catalogue, hosts, settings)
     _add_models(api, catalogue)
     _add_stream(api, catalogue, hosts, settings)
+    add_lines(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
     add_jobs(api, catalogue, settings, jobs)

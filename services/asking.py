@@ -7,7 +7,9 @@ from fastapi import Path, Query
 from pydantic import Field
 
 from services.answering import Answer
+from services.line_answering import LineAnswer
 from services.payload import Picture
+from training.lines.ready import ReadyLine
 from training.store.card import Card
 
 __all__ = ["Generation", "Hosts", "MinScore", "Ontology", "ShardId"]
@@ -23,6 +25,10 @@ class Hosts(Protocol):
 
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         """Raises HostUnavailable, TimedOut, and what services.host.Host.predict raises."""
+        ...
+
+    async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
+        """Raises HostUnavailable, TimedOut, and what services.host.Host.run_line raises."""
         ...
 
     async def check(self) -> None:

@@ -3,10 +3,12 @@
 import math
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
+from services.line_catalogue import LineCatalogue
+from services.remembered import Remembered
 from training.data.identifiers import check_identifier
+from training.data.line import Stage
 from training.errors import BadRequest, StoreUnusable, UnknownModel
 from training.store.card import Card
 from training.store.store import Store
@@ -34,14 +36,14 @@ def reference(shard_id: str, generation: str, ontology: str | None) -> Reference
 
 
 class Catalogue:
-    """Thread-safe; every method may block on the store, which is `store`."""
+    """Thread-safe; every method may block on the store, which is `store`. lines: assembly lines, likewise."""
 
     def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
         self._ttl_s = ttl_s
         self._clock = clock
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[Reference, tuple[float, Card]] = OrderedDict()
+        self._remembered: Remembered[Reference, Card] = Remembered(ttl_s=ttl_s, most=MAX_REMEMBERED, clock=clock)
+        self.lines = LineCatalogue(store, resolve=self._of_stage, check=self.check, ttl_s=ttl_s, clock=clock)
         self._listing_lock = threading.Lock()
         self._listing: tuple[float, list[Card]] = (-math.inf, [])
 
@@ -52,14 +54,7 @@ class Catalogue:
             UnknownModel: there is no such micro-model or generation, or several ontologies and none was named.
             StoreUnusable: the store cannot be read now.
         """
-        now = self._clock()
-        with self._lock:
-            remembered = self._remembered.get(wanted)
-        if remembered is not None and now < remembered[0]:
-            return remembered[1]
-        card = self._asked(wanted)
-        self._remember(wanted, now + self._ttl_s, card)
-        return card
+        return self._remembered.get(wanted, lambda: self._asked(wanted))
 
     def page(self, *, after: str, limit: int) -> tuple[list[Card], str | None]:
         """At most `limit` live cards that follow `after` ('shard/ontology', '' for the first), and the next `after`."""
@@ -74,6 +69,9 @@ class Catalogue:
         """
         if not self.store.objects.exists("store.json"):
             raise StoreUnusable(f"{self.store.url}: no store.json, needed a store")
+
+    def _of_stage(self, stage: Stage) -> Card:
+        return self.resolve((stage.model, stage.ontology))
 
     def _live_cards(self) -> list[Card]:
         with self._listing_lock:  # one listing under way, however many ask
@@ -91,13 +89,6 @@ class Catalogue:
         except UnknownModel:
             self.check()  # an absent store has no models either, but that is not the client's mistake
             raise
-
-    def _remember(self, wanted: Reference, until: float, card: Card) -> None:
-        with self._lock:
-            self._remembered[wanted] = (until, card)
-            self._remembered.move_to_end(wanted)
-            while len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
 
 
 def _place(card: Card) -> str:

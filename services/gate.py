@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from services.keys import KeyFile
 from training.errors import Forbidden, KeysNeeded, Unauthorized
 
-__all__ = ["ANNOTATE", "JOBS", "PREDICT", "READ", "admit"]
+__all__ = ["ADMIN", "ANNOTATE", "JOBS", "PREDICT", "READ", "admit"]
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
 
@@ -72,3 +72,4 @@ READ: Any = Security(admit, scopes=["read"])
 PREDICT: Any = Security(admit, scopes=["predict"])
 ANNOTATE: Any = Security(admit, scopes=["annotate"])
 JOBS: Any = Security(admit, scopes=["jobs"])
+ADMIN: Any = Security(admit, scopes=["admin"])

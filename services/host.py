@@ -6,14 +6,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 from ray import serve
 
 from services.answering import Answer, Answerer, Question
 from services.budget import Budget
+from services.line_answering import LineAnswer, answer_line
 from services.payload import Picture
 from services.settings import Settings
+from training.lines.ready import ReadyLine
+from training.lines.run import CROP_PIXELS
 from training.store.card import Card
 from training.store.store import Store
 
@@ -51,6 +55,16 @@ class Host:
             raise answer
         wait_s = max(0.0, time.perf_counter() - prepared - answer.model_s)
         return replace(answer, prepare_s=prepared - started, wait_s=wait_s)
+
+    async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
+        """What a line says about the pictures: all its stages here, without another hop.
+
+        Raises:
+            BadPicture, TooLarge: as Answerer.prepare_line, or more crops than the settings allow; only this request fails.
+        """
+        async with self._budget.hold(sum(picture.num_pixels for picture in pictures) + CROP_PIXELS):
+            prepare = partial(self._answerer.prepare_line, line, pictures)
+            return await answer_line(line, prepare, self._batched, executor=self._preparing)
 
     async def check(self) -> None:
         """Answers once the host is ready."""

@@ -16,10 +16,12 @@ from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
 from services.keys import KeyFile
+from services.line_answering import LineAnswer
 from services.payload import Picture
 from services.ray_jobs import RayJobs
 from services.settings import Settings
 from training.errors import HostUnavailable, TimedOut
+from training.lines.ready import ReadyLine
 from training.store.card import Card
 from training.store.store import Store
 
@@ -63,6 +65,10 @@ class RemoteHosts:
 
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         answer: Answer = await _translated(self._host.predict.remote(card, pictures), self._timeout_s)
+        return answer
+
+    async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
+        answer: LineAnswer = await _translated(self._host.run_line.remote(line, pictures), self._timeout_s)
         return answer
 
     async def check(self) -> None:

@@ -31,6 +31,7 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.JobsNotConfigured: HTTPStatus.NOT_IMPLEMENTED,
     errors.JobsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.UnknownFrame: HTTPStatus.NOT_FOUND,
+    errors.UnknownLine: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,
     errors.UnknownOntology: HTTPStatus.NOT_FOUND,
     errors.UnknownModel: HTTPStatus.NOT_FOUND,

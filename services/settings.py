@@ -45,6 +45,11 @@ class Settings(BaseSettings):
         default=8_400_000, gt=0, description="Pixels of one picture as the network sees it; bounds activations"
     )
 
+    max_crops: int = Field(default=300, gt=0, description="Crops that a line takes of one picture, in all its stages")
+    max_crop_pixels: int = Field(
+        default=33_000_000, gt=0, description="Pixels of all crops of one request as the networks see them; bounds its time"
+    )
+
     cache_mib: int = Field(default=512, gt=0, description="Weights one host keeps in memory")
     batch_requests: int = Field(default=16, gt=0, description="Requests, of any models, answered in one bank pass at most")
     batch_wait_s: float = Field(default=0.005, ge=0, description="Seconds a request waits for others to join its batch")

@@ -9,6 +9,7 @@ __all__ = [
     "BadAnnotation",
     "BadBackbone",
     "BadInput",
+    "BadLine",
     "BadPicture",
     "BadRecipe",
     "BadRequest",
@@ -44,6 +45,7 @@ __all__ = [
     "UnknownClass",
     "UnknownFrame",
     "UnknownJob",
+    "UnknownLine",
     "UnknownModel",
     "UnknownOntology",
     "UnknownShard",
@@ -99,6 +101,10 @@ class DuplicateShard(BadInput):
     """Two different sources claim the same shard id."""
 
 
+class BadLine(BadInput):
+    """An assembly line that could never run: a cycle, a stage that does not fit the one before it, a model that is not there."""
+
+
 class BadRecipe(BadInput):
     """A recipe name that does not exist, or values that contradict each other."""
 
@@ -129,6 +135,10 @@ class UnknownShard(BadInput):
 
 class UnknownOntology(BadInput):
     """The store has no ontology of that name."""
+
+
+class UnknownLine(BadInput):
+    """The store has no assembly line of that name, or not that version of it."""
 
 
 class AlreadyLive(BadInput):

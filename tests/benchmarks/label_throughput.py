@@ -40,9 +40,10 @@ from cluster.session import ray_session
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.sources import open_frames, probe
+from training.learning.clip import Clip, ClipReceipt
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.labeller import Labeller
-from training.learning.labelling import Clip, ClipReceipt, plan_clips
+from training.learning.labelling import plan_clips
 from training.learning.recipes import quality
 from training.models.backbones import Backbone
 from training.models.bank import Bank

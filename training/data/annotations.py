@@ -14,7 +14,16 @@ import pyarrow as pa
 
 from training.errors import BadAnnotation
 
-__all__ = ["ANNOTATION_SCHEMA", "Annotation", "FrameLabels", "Provenance", "labels_from_table", "labels_hash", "labels_to_table"]
+__all__ = [
+    "ANNOTATION_SCHEMA",
+    "Annotation",
+    "FrameLabels",
+    "Provenance",
+    "annotation_from_row",
+    "labels_from_table",
+    "labels_hash",
+    "labels_to_table",
+]
 
 Provenance = Literal["human", "model", "interpolation", "imported"]
 Box = tuple[float, float, float, float]
@@ -110,7 +119,7 @@ def labels_from_table(table: pa.Table) -> list[FrameLabels]:
     for row in table.to_pylist():
         annotations = found[row["shard_id"], row["frame_index"]]
         if row["level"] != "empty":
-            annotations.append(_annotation(row))
+            annotations.append(annotation_from_row(row))
     return [
         FrameLabels(shard_id=shard_id, frame_index=index, annotations=tuple(annotations))
         for (shard_id, index), annotations in sorted(found.items())
@@ -136,7 +145,8 @@ def _row(annotation: Annotation) -> dict[str, Any]:
     return {name: getattr(annotation, name) for name in ANNOTATION_SCHEMA.names if name not in ("shard_id", "frame_index")}
 
 
-def _annotation(row: Mapping[str, Any]) -> Annotation:
+def annotation_from_row(row: Mapping[str, Any]) -> Annotation:
+    """Of a row of ANNOTATION_SCHEMA, whatever else it has."""
     box, keypoints = row["bbox_xyxy"], row["keypoints_xyv"]
     return Annotation(
         class_name=row["class_name"],

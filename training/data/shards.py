@@ -88,6 +88,11 @@ class Shard:
         if (self.kind == "scene") != (self.scene is not None):
             raise BadInput(f"{self.shard_id}: kind {self.kind!r} with scene grid {self.scene}")
 
+    @property
+    def frame_wh(self) -> tuple[int, int]:
+        """Pixels of one upright frame, of one full tile for a scene."""
+        return self.width, self.height
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

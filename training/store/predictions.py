@@ -1,7 +1,6 @@
 """Machine labels: one deterministically named Parquet object for each clip of a shard."""
 
 import io
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -10,18 +9,16 @@ import pyarrow.parquet as pq
 
 from training.data.annotations import ANNOTATION_SCHEMA, FrameLabels, labels_from_table, labels_to_table
 from training.data.identifiers import check_identifier
-from training.errors import BadInput, UnknownFrame
 from training.store.clip_cost import ClipCost, with_seconds
+from training.store.clips import check_clip, clip_key, clips_in
 from training.store.objects import ObjectStore, read_each
 
-__all__ = ["PREDICTION_SCHEMA", "PRELABELS", "Predictions"]
+__all__ = ["PREDICTION_SCHEMA", "PRELABELS", "Predictions", "with_errors"]
 
 # A frame that could not be read is one row of level 'error' that says why.
 PREDICTION_SCHEMA = ANNOTATION_SCHEMA.append(pa.field("error", pa.string()))
 
 PRELABELS = 0  # the generation of labels by a pre-trained detector; micro-models count from 1
-
-_PART = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
 
 
 class Predictions:
@@ -52,8 +49,8 @@ class Predictions:
             StoreFull: no room; an earlier object of the clip stays.
         """
         errors = errors or {}
-        _check_clip(shard_id, start, stop, labels, errors)
-        key = f"{_folder(shard_id, ontology, generation)}{start:08d}-{stop:08d}.parquet"
+        check_clip(shard_id, start, stop, labels, errors)
+        key = clip_key(_folder(shard_id, ontology, generation), start, stop)
         buffer = io.BytesIO()
         table = with_seconds(_table(shard_id, generation, labels, errors), seconds or {})
         pq.write_table(table, buffer, compression="zstd")
@@ -120,9 +117,7 @@ class Predictions:
             yield _by_frame(labels, errors)
 
     def _parts(self, shard_id: str, ontology: str, generation: int) -> list[tuple[tuple[int, int], str]]:
-        folder = _folder(shard_id, ontology, generation)
-        found = ((_PART.fullmatch(name), folder + name) for name in self._objects.children(folder))
-        return sorted(((int(match[1]), int(match[2])), key) for match, key in found if match)
+        return clips_in(self._objects, _folder(shard_id, ontology, generation))
 
 
 def _folder(shard_id: str, ontology: str, generation: int) -> str:
@@ -131,16 +126,21 @@ def _folder(shard_id: str, ontology: str, generation: int) -> str:
     return f"predictions/{ontology}/shard_id={shard_id}/gen-{generation:04d}/"
 
 
+def with_errors(said: pa.Table, shard_id: str, errors: Mapping[int, str]) -> pa.Table:
+    """The same rows, and one for each frame that could not be read (frame index to reason)."""
+    rows = [
+        {"shard_id": shard_id, "frame_index": index, "level": "error", "error": reason}
+        for index, reason in sorted(errors.items())
+    ]
+    return pa.concat_tables([said, pa.Table.from_pylist(rows, schema=said.schema)])
+
+
 def _table(shard_id: str, generation: int, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> pa.Table:
     said = labels_to_table(labels)
     made_by = pa.array([generation] * said.num_rows, pa.int64())
     said = said.set_column(said.schema.get_field_index("generation"), PREDICTION_SCHEMA.field("generation"), made_by)
     said = said.append_column(PREDICTION_SCHEMA.field("error"), pa.nulls(said.num_rows, pa.string()))
-    rows = [
-        {"shard_id": shard_id, "frame_index": index, "level": "error", "error": reason}
-        for index, reason in sorted(errors.items())
-    ]
-    return pa.concat_tables([said, pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)]).sort_by("frame_index")
+    return with_errors(said, shard_id, errors).sort_by("frame_index")
 
 
 def _read(data: bytes) -> tuple[list[FrameLabels], dict[int, str]]:
@@ -153,17 +153,3 @@ def _read(data: bytes) -> tuple[list[FrameLabels], dict[int, str]]:
 def _by_frame(labels: Mapping[int, FrameLabels], errors: Mapping[int, str]) -> tuple[list[FrameLabels], dict[int, str]]:
     unread = {index: errors[index] for index in sorted(errors) if index not in labels}
     return [labels[index] for index in sorted(labels)], unread
-
-
-def _check_clip(shard_id: str, start: int, stop: int, labels: Sequence[FrameLabels], errors: Mapping[int, str]) -> None:
-    if not 0 <= start < stop:
-        raise BadInput(f"{shard_id}: clip {start}..{stop}, needed 0 <= start < stop")
-    for frame in labels:
-        if frame.shard_id != shard_id:
-            raise UnknownFrame(f"{shard_id} clip {start}..{stop}: labels of shard {frame.shard_id}")
-    said = sorted([*(frame.frame_index for frame in labels), *errors])
-    if said != list(range(start, stop)):
-        odd = sorted(set(said) ^ set(range(start, stop))) or [index for index in said if said.count(index) > 1]
-        raise UnknownFrame(
-            f"{shard_id} clip {start}..{stop}: frame {odd[0]} is outside, missing or said twice; needed each frame once"
-        )

@@ -27,6 +27,8 @@ from training.store.descriptors import Descriptors
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.jobs import Jobs
 from training.store.ledger import Ledger
+from training.store.line_predictions import LinePredictions
+from training.store.lines import Lines
 from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
@@ -59,6 +61,8 @@ class Store:
         self.queue = Queue(objects)
         self.jobs = Jobs(objects)
         self.descriptors = Descriptors(objects)
+        self.lines = Lines(objects)
+        self.line_predictions = LinePredictions(objects)
         self._audits = Audits(objects)
 
     @classmethod

@@ -24,12 +24,14 @@ NEEDS = {
     "POST /v1/annotations": "annotate",
     "POST /v1/jobs": "jobs",
     "DELETE /v1/jobs/{job_id}": "jobs",
+    "POST /v1/lines/{name}/predict": "predict",
+    "PUT /v1/lines/{name}": "admin",
     "POST /v1/models/{shard_id}/predict": "predict",
     "POST /v1/models/{shard_id}/predict-stream": "predict",
     "POST /v2/models/{shard_id}/infer": "predict",
     "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",
 }
-VALUES = {"shard_id": "garden", "frame_index": "0", "generation": "1", "job_id": "night"}
+VALUES = {"shard_id": "garden", "name": "flies", "frame_index": "0", "generation": "1", "job_id": "night"}
 TENSOR = {"name": "images", "datatype": "BYTES", "shape": [0], "data": []}
 SCOPES = ("read", "predict", "annotate", "jobs")
 
@@ -166,10 +168,11 @@ def test_nothing_in_a_request_is_opened_or_fetched(client: Any, monkeypatch: pyt
 )
 def test_a_name_that_could_be_a_path_is_404_or_unknown_on_every_route_that_takes_one(client: Any, name: str) -> None:
     for method, path in CLOSED:
-        if "{shard_id}" in path:
-            url = path.format(**{**VALUES, "shard_id": name})
+        if "{shard_id}" in path or "{name}" in path:
+            url = path.format(**{**VALUES, "shard_id": name, "name": name})
             headers = {"content-type": "application/x-ndjson"} if path.endswith("stream") else {}
             response = client.request(method, url, headers=headers, json={"inputs": [TENSOR]})
-            assert response.status_code in (404, 405), (path, response.text)
+            refused = (404, 405, 422) if method == "PUT" else (404, 405)  # what would be made is bad input
+            assert response.status_code in refused, (path, response.text)
     for query in ({"shard_id": name}, {"ontology": name}):
         assert client.get("/v1/queue", params=query).status_code == 404
