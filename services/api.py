@@ -21,6 +21,7 @@ from services.keys import KeyFile
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
+from services.routing import add_routing
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
@@ -44,6 +45,7 @@ def create_api(catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: Key
     _add_stream(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
+    add_routing(api, catalogue, hosts, settings)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

@@ -7,6 +7,7 @@ from fastapi import Path, Query
 from pydantic import Field
 
 from services.answering import Answer
+from services.looking import Asked, Looked
 from services.payload import Picture
 from training.store.card import Card
 
@@ -23,6 +24,14 @@ class Hosts(Protocol):
 
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         """Raises HostUnavailable, TimedOut, and what services.host.Host.predict raises."""
+        ...
+
+    async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
+        """By several micro-models in one call. Raises as predict."""
+        ...
+
+    async def look(self, asked: Sequence[Asked], ontology: str | None) -> Looked:
+        """Which micro-models pictures are for. Raises HostUnavailable, TimedOut, and what services.host.Host.look raises."""
         ...
 
     async def check(self) -> None:

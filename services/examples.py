@@ -19,6 +19,7 @@ __all__ = [
     "STREAMED",
     "STREAM_BODY",
     "problems",
+    "whole",
 ]
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -45,7 +46,7 @@ PREDICT_BODY: dict[str, Any] = {
 }
 
 
-def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+def whole(schema: dict[str, Any]) -> dict[str, Any]:
     """A schema with its parts in their places: an OpenAPI document has no `$defs` of its own."""
     parts = schema.pop("$defs", {})
 
@@ -149,7 +150,7 @@ INFER: dict[str, Any] = {
 INFER_BODY: dict[str, Any] = {
     "required": True,
     "description": "One tensor of pictures",
-    "content": {"application/json": {"schema": _whole(InferIn.model_json_schema()), "example": INFER}},
+    "content": {"application/json": {"schema": whole(InferIn.model_json_schema()), "example": INFER}},
 }
 
 INFERRED: dict[str, Any] = {
@@ -211,7 +212,7 @@ ANSWERS: dict[str, Any] = {
 ANSWERS_BODY: dict[str, Any] = {
     "required": True,
     "description": "Whole frames as people left them",
-    "content": {"application/json": {"schema": _whole(AnswersIn.model_json_schema()), "example": ANSWERS}},
+    "content": {"application/json": {"schema": whole(AnswersIn.model_json_schema()), "example": ANSWERS}},
 }
 
 KEPT: dict[str, Any] = {

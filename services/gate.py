@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from services.keys import KeyFile
 from training.errors import Forbidden, KeysNeeded, Unauthorized
 
-__all__ = ["ANNOTATE", "PREDICT", "READ", "admit"]
+__all__ = ["ADMIN", "ANNOTATE", "PREDICT", "READ", "admit"]
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
 
@@ -71,3 +71,4 @@ def _is_loopback(host: str) -> bool:
 READ: Any = Security(admit, scopes=["read"])
 PREDICT: Any = Security(admit, scopes=["predict"])
 ANNOTATE: Any = Security(admit, scopes=["annotate"])
+ADMIN: Any = Security(admit, scopes=["admin"])

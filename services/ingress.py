@@ -15,6 +15,7 @@ from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
 from services.keys import KeyFile
+from services.looking import Asked, Looked
 from services.payload import Picture
 from services.settings import Settings
 from training.errors import HostUnavailable, TimedOut
@@ -54,6 +55,14 @@ class RemoteHosts:
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         answer: Answer = await _translated(self._host.predict.remote(card, pictures), self._timeout_s)
         return answer
+
+    async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
+        answers: list[Answer] = await _translated(self._host.predict_each.remote(asked), self._timeout_s)
+        return answers
+
+    async def look(self, asked: Sequence[Asked], ontology: str | None) -> Looked:
+        looked: Looked = await _translated(self._host.look.remote(asked, ontology), self._timeout_s)
+        return looked
 
     async def check(self) -> None:
         await _translated(self._host.check.remote(), CHECK_TIMEOUT_S)

@@ -25,6 +25,7 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadShardId: HTTPStatus.NOT_FOUND,
     errors.ConflictingAction: HTTPStatus.CONFLICT,
+    errors.ConflictingRules: HTTPStatus.CONFLICT,
     errors.UnknownFrame: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,
     errors.UnknownOntology: HTTPStatus.NOT_FOUND,

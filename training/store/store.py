@@ -33,6 +33,7 @@ from training.store.preconditions import check_preconditions
 from training.store.predictions import Predictions
 from training.store.queue import Queue
 from training.store.registry import Registry
+from training.store.routes import Routes
 
 __all__ = ["KIND", "SCHEMA", "Store"]
 
@@ -56,6 +57,7 @@ class Store:
         self.ledger = Ledger(objects)
         self.queue = Queue(objects)
         self.descriptors = Descriptors(objects)
+        self.routes = Routes(objects)
         self._audits = Audits(objects)
 
     @classmethod
