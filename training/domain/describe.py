@@ -17,7 +17,7 @@ from training.models.eye import Eye
 from training.store.descriptors import Descriptor
 from training.store.store import Store
 
-__all__ = ["condensed", "describe", "describe_missing", "look", "whole_tiles"]
+__all__ = ["condensed", "describe", "describe_missing", "look", "undescribed", "whole_tiles"]
 
 MAX_FRAMES = 20  # of a shard that are looked at: enough that one of them may be unlike all others, and 15 KB
 
@@ -64,7 +64,7 @@ def describe_missing(store: Store, eye: Eye, shard_ids: Collection[str]) -> Iter
         UnknownShard: the store has no such shard.
         StoreFull, StoreUnusable: nothing more can be kept.
     """
-    for shard_id in sorted(set(shard_ids) - set(store.descriptors.shard_ids(eye.identity))):
+    for shard_id in undescribed(store, eye, shard_ids):
         shard, labelled = store.shard(shard_id), _labelled(store, shard_id)
         try:
             descriptor = describe(shard, eye, labelled=labelled)
@@ -72,6 +72,11 @@ def describe_missing(store: Store, eye: Eye, shard_ids: Collection[str]) -> Iter
             yield error
         else:
             yield store.descriptors.add(descriptor)
+
+
+def undescribed(store: Store, eye: Eye, shard_ids: Collection[str]) -> list[str]:
+    """Those of these shards that nobody has described for this network, sorted; one listing. Raises StoreUnusable."""
+    return sorted(set(shard_ids) - set(store.descriptors.shard_ids(eye.identity)))
 
 
 def _own_distances(seen_KVD: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -58,7 +58,8 @@ class Descriptor:
     @property
     def apart_K(self) -> NDArray[np.float32]:
         """How far each of them is from the nearest row of another frame."""
-        return self.own_VK[0]
+        apart_K: NDArray[np.float32] = self.own_VK[0]
+        return apart_K
 
 
 class Descriptors:

@@ -69,13 +69,6 @@ def test_frames_of_a_shard_that_is_not_described_are_in_none(
         assert all(isinstance(one, Abstention) for one in answers)
 
 
-def test_noise_and_flat_pictures_are_in_no_domain(descriptors: list[Descriptor], quick_eye: Any) -> None:
-    domains, random = Domains(quick_eye.identity, descriptors), np.random.default_rng(0)
-    flat = [np.full((96, 128, 3), grey, np.uint8) for grey in (0, 128, 255)]
-    pictures = [random.integers(0, 256, (96, 128, 3), np.uint8), *flat]
-    assert [type(domains.nearest_to(seen(quick_eye, picture_HW3))) for picture_HW3 in pictures] == [Abstention] * 4
-
-
 def test_without_domains_the_answer_says_so(on_a_circle: OnACircle) -> None:
     assert Domains("circle", []).nearest_to(point(0)) == Abstention(reason="no-domains")
     assert Domains("circle", [on_a_circle("one", 0)]).nearest_to(point(0), ["nobody"]) == Abstention(reason="no-domains")

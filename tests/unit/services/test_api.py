@@ -284,6 +284,8 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/models/{shard_id}/predict-stream",
         "/v1/models",
         "/v1/models/{shard_id}",
+        "/v1/predict",
+        "/v1/routes",
         "/v1/queue",
         "/v1/annotations",
         "/v1/shards/{shard_id}/frames/{frame_index}.jpg",

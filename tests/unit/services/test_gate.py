@@ -23,6 +23,8 @@ CLOSED = [route for route in ROUTES if route[1] not in OPEN]
 NEEDS = {
     "POST /v1/annotations": "annotate",
     "POST /v1/models/{shard_id}/predict": "predict",
+    "POST /v1/predict": "predict",
+    "PUT /v1/routes": "admin",
     "POST /v1/models/{shard_id}/predict-stream": "predict",
     "POST /v2/models/{shard_id}/infer": "predict",
     "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",
