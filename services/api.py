@@ -23,6 +23,7 @@ from services.lines import add_lines
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
+from services.routing import add_routing
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
@@ -51,6 +52,7 @@ def create_api(
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, settings)
     add_jobs(api, catalogue, settings, jobs)
+    add_routing(api, catalogue, hosts, settings)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

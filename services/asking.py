@@ -8,6 +8,7 @@ from pydantic import Field
 
 from services.answering import Answer
 from services.line_answering import LineAnswer
+from services.looking import Asked, Looked
 from services.payload import Picture
 from training.lines.ready import ReadyLine
 from training.store.card import Card
@@ -29,6 +30,14 @@ class Hosts(Protocol):
 
     async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
         """Raises HostUnavailable, TimedOut, and what services.host.Host.run_line raises."""
+        ...
+
+    async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
+        """By several micro-models in one call. Raises as predict."""
+        ...
+
+    async def look(self, asked: Sequence[Asked], ontology: str | None) -> Looked:
+        """Which micro-models pictures are for. Raises HostUnavailable, TimedOut, and what services.host.Host.look raises."""
         ...
 
     async def check(self) -> None:

@@ -10,7 +10,7 @@ from starlette.types import Message
 from services.settings import Settings
 from training.errors import BadRequest, TooLarge, TooSlow, UnsupportedMediaType
 
-__all__ = ["check_media_type", "limited", "parsed", "read_json"]
+__all__ = ["check_media_type", "limited", "media_type", "parsed", "read_json"]
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -33,9 +33,14 @@ async def read_json(request: Request, schema: type[Schema], settings: Settings, 
 
 def check_media_type(request: Request, needed: str) -> None:
     """Raises UnsupportedMediaType."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != needed:
-        raise UnsupportedMediaType(f"content type {media_type!r:.100}, needed {needed}")
+    found = media_type(request)
+    if found != needed:
+        raise UnsupportedMediaType(f"content type {found!r:.100}, needed {needed}")
+
+
+def media_type(request: Request) -> str:
+    """Of the body, without parameters, in small letters; '' where none is given."""
+    return str(request.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def limited(request: Request, max_bytes: int, timeout_s: float) -> Request:

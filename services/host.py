@@ -14,6 +14,7 @@ from ray import serve
 from services.answering import Answer, Answerer, Question
 from services.budget import Budget
 from services.line_answering import LineAnswer, answer_line
+from services.looking import Asked, Looked, Looker
 from services.payload import Picture
 from services.settings import Settings
 from training.lines.ready import ReadyLine
@@ -32,7 +33,9 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("services").setLevel(logging.INFO)
         torch.set_num_threads(settings.threads_per_host)
-        self._answerer = Answerer(Store.open(settings.store), settings)
+        store = Store.open(settings.store)
+        self._answerer = Answerer(store, settings)
+        self._looker = Looker(store, settings)
         self._budget = Budget(settings.max_host_pixels)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, "prepare", torch.set_num_threads, (1,))
         self._answering = ThreadPoolExecutor(1, "answer", torch.set_num_threads, (settings.threads_per_host,))
@@ -45,16 +48,35 @@ class Host:
         Raises:
             BadPicture, TooLarge: as Answerer.prepare; only this request fails.
         """
-        started = time.perf_counter()
-        async with self._budget.hold(sum(picture.num_pixels for picture in pictures)):
-            loop = asyncio.get_running_loop()
-            question = await loop.run_in_executor(self._preparing, self._answerer.prepare, card, pictures)
-            prepared = time.perf_counter()
-            answer = await self._batched(question)
-        if isinstance(answer, Exception):
-            raise answer
-        wait_s = max(0.0, time.perf_counter() - prepared - answer.model_s)
-        return replace(answer, prepare_s=prepared - started, wait_s=wait_s)
+        (answer,) = await self.predict_each([(card, pictures)])
+        return answer
+
+    async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
+        """Labels by several micro-models, in order; where the batch has room, in one pass.
+
+        Raises:
+            BadPicture, TooLarge: as Answerer.prepare; only this request fails, as a whole.
+        """
+        async with self._budget.hold(sum(picture.num_pixels for _, pictures in asked for picture in pictures)):
+            answers = await asyncio.gather(*(self._answered(*one) for one in asked), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, Answer)]
+
+    async def look(self, asked: Sequence[Asked], ontology: str | None) -> Looked:
+        """Which micro-model each picture is for.
+
+        Raises:
+            BadPicture: as Looker.decoded.
+            StoreUnusable, HostUnavailable: as Looker.candidates.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._budget.hold(sum(one.picture.num_pixels for one in asked)):
+            candidates = await loop.run_in_executor(self._preparing, self._looker.candidates)
+            frames = await loop.run_in_executor(self._preparing, self._looker.decoded, [one.picture for one in asked])
+            places = [one.place for one in asked]
+            return await loop.run_in_executor(self._answering, self._looker.look, candidates, frames, places, ontology)
 
     async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
         """What a line says about the pictures: all its stages here, without another hop.
@@ -68,6 +90,16 @@ class Host:
 
     async def check(self) -> None:
         """Answers once the host is ready."""
+
+    async def _answered(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+        started = time.perf_counter()
+        question = await asyncio.get_running_loop().run_in_executor(self._preparing, self._answerer.prepare, card, pictures)
+        prepared = time.perf_counter()
+        answer = await self._batched(question)
+        if isinstance(answer, Exception):
+            raise answer
+        wait_s = max(0.0, time.perf_counter() - prepared - answer.model_s)
+        return replace(answer, prepare_s=prepared - started, wait_s=wait_s)
 
     @serve.batch
     async def _batched(self, questions: list[Question]) -> list[Answer | Exception]:

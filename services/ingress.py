@@ -17,6 +17,7 @@ from services.api import create_api
 from services.catalogue import Catalogue
 from services.keys import KeyFile
 from services.line_answering import LineAnswer
+from services.looking import Asked, Looked
 from services.payload import Picture
 from services.ray_jobs import RayJobs
 from services.settings import Settings
@@ -70,6 +71,14 @@ class RemoteHosts:
     async def run_line(self, line: ReadyLine, pictures: Sequence[Picture]) -> LineAnswer:
         answer: LineAnswer = await _translated(self._host.run_line.remote(line, pictures), self._timeout_s)
         return answer
+
+    async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
+        answers: list[Answer] = await _translated(self._host.predict_each.remote(asked), self._timeout_s)
+        return answers
+
+    async def look(self, asked: Sequence[Asked], ontology: str | None) -> Looked:
+        looked: Looked = await _translated(self._host.look.remote(asked, ontology), self._timeout_s)
+        return looked
 
     async def check(self) -> None:
         await _translated(self._host.check.remote(), CHECK_TIMEOUT_S)

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from services.body import limited, parsed
+from services.body import limited, media_type, parsed
 from services.schemas import ImagesIn
 from services.settings import Settings
 from training.errors import BadPicture, BadRequest, EmptyRequest, TooLarge, UnsupportedMediaType
@@ -40,8 +40,8 @@ async def read_pictures(request: Request, settings: Settings) -> list[Picture]:
         BadPicture: not a picture.
         TooLarge: too many bytes, pictures or pixels; reading stops there.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    read = _READERS.get(media_type, _raw if media_type.startswith("image/") else _unsupported)
+    found = media_type(request)
+    read = _READERS.get(found, _raw if found.startswith("image/") else _unsupported)
     encoded = await read(limited(request, settings.max_request_bytes, settings.body_timeout_s), settings)
     return await asyncio.to_thread(measured_all, encoded, settings)
 
@@ -70,10 +70,10 @@ async def _multipart(request: Request, settings: Settings) -> list[bytes]:
 
 
 async def _unsupported(request: Request, settings: Settings) -> list[bytes]:
-    media_type = request.headers.get("content-type")
-    if media_type is None and not await request.body():
+    given = request.headers.get("content-type")
+    if given is None and not await request.body():
         return []
-    raise UnsupportedMediaType(f"content type {media_type!r:.100}, needed image/*, multipart/form-data or application/json")
+    raise UnsupportedMediaType(f"content type {given!r:.100}, needed image/*, multipart/form-data or application/json")
 
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")  # as decode_picture reads

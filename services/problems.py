@@ -30,6 +30,7 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.UnknownJob: HTTPStatus.NOT_FOUND,
     errors.JobsNotConfigured: HTTPStatus.NOT_IMPLEMENTED,
     errors.JobsUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ConflictingRules: HTTPStatus.CONFLICT,
     errors.UnknownFrame: HTTPStatus.NOT_FOUND,
     errors.UnknownLine: HTTPStatus.NOT_FOUND,
     errors.UnknownShard: HTTPStatus.NOT_FOUND,

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="Seconds until a request that no host has answered is given up"
     )
 
+    eye_backbone: str = Field(default="mobilenet_v2", min_length=1, description="Network that tells domains apart, as in `fit`")
+    eye_weights: str = Field(default="auto", min_length=1, description="Its weights, as in `fit`")
+
     hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
     gpus_per_host: float = Field(

@@ -10,13 +10,16 @@ __all__ = [
     "BadBackbone",
     "BadInput",
     "BadLine",
+    "BadMetadata",
     "BadPicture",
     "BadRecipe",
     "BadRequest",
+    "BadRules",
     "BadShardId",
     "BadVideo",
     "ConflictingAction",
     "ConflictingJob",
+    "ConflictingRules",
     "CorruptLedger",
     "CorruptModel",
     "DuplicateShard",
@@ -109,6 +112,14 @@ class BadRecipe(BadInput):
     """A recipe name that does not exist, or values that contradict each other."""
 
 
+class BadMetadata(BadInput):
+    """What a client says of a picture cannot be: half a place, one that is not on Earth, a time without an offset."""
+
+
+class BadRules(BadInput):
+    """Rules that lead pictures to micro-models and contradict each other, can never hold, or cannot be understood."""
+
+
 class BadBackbone(BadInput):
     """A backbone name torchvision does not have, or weights that do not fit it or cannot be read."""
 
@@ -171,6 +182,10 @@ class AlreadyExists(MicroModelError):
 
 class ConflictingAction(BadInput):
     """The ledger already has another action under the same event id; nothing of the batch was recorded."""
+
+
+class ConflictingRules(BadInput):
+    """Somebody saved other rules than those that were to be replaced; nothing was saved."""
 
 
 class CorruptLedger(MicroModelError):

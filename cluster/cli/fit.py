@@ -1,6 +1,7 @@
 """`fit`: labelled shards -> micro-models, published, and live if the gate lets them."""
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from cluster.cli.output import BackboneOption, JsonOption, RecipeOption, StoreOp
 if TYPE_CHECKING:
     from training.learning.fit_job import FitReceipt
     from training.learning.generation import FitPlan
+    from training.models.backbones import Backbone
     from training.store.store import Store
 
 __all__ = ["fit"]
@@ -43,7 +45,7 @@ def fit(
 
     started = time.monotonic()
     opened = Store.open(store)
-    with job_outcome(opened, job) as tell:
+    with job_outcome(opened, job) as tell, ExitStack() as session:
         how: dict[str, Any] = {
             "recipe": resolve_recipe(recipe),
             "backbone": Backbone(name=backbone, weights=weights),
@@ -58,16 +60,20 @@ def fit(
             from cluster.session import ray_session
 
             num_cpus = workers.local_cpus if workers else None
-            with ray_session(num_cpus=num_cpus), Progress("fit: shards", len(plan.jobs)) as progress:
+            session.enter_context(ray_session(num_cpus=num_cpus))
+            with Progress("fit: shards", len(plan.jobs)) as progress:
                 size = workers or FleetSize(most=cluster_workers())
-                how |= {"num_workers": size.most, "min_workers": size.least, "progress": progress}
-                receipts = fit_fleet(opened.url, plan.jobs, **how)
+                sizes: dict[str, Any] = {"num_workers": size.most, "min_workers": size.least}
+                receipts = fit_fleet(opened.url, plan.jobs, **how, **sizes, progress=progress)
         elif not plan.skipped and not plan.failures:
             raise NothingToLearn(
                 f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
             )
         said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
-        document = {**_document(opened, plan, receipts, **said), "seconds": time.monotonic() - started}
+        document = _document(opened, plan, receipts, **said)
+        most = workers.most if workers else None
+        document["domains"] = _describe(opened, {one["shard_id"] for one in document["shards"]}, how["backbone"], most)
+        document["seconds"] = time.monotonic() - started
         tell(document)
     return finish(document, json, rows=_rows(document["shards"]))
 
@@ -84,6 +90,29 @@ def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **s
     failures += [failure(receipt.shard_id, receipt.error) for receipt in receipts if receipt.error is not None]
     shards = sorted(skipped + fitted, key=lambda one: (one["shard_id"], one["ontology"]))
     return {"shards": shards, "failures": failures, **settings}
+
+
+def _describe(store: "Store", shard_ids: set[str], backbone: "Backbone", workers: int | None) -> dict[str, Any]:
+    """Describe the domains that nobody has described yet; what cannot be is told and counted, and fails nothing."""
+    from training.domain.describe import undescribed
+    from training.errors import MicroModelError, named
+    from training.models.eye import Eye
+
+    eye, missing, failures = Eye(backbone), sorted(shard_ids), dict[str, str]()
+    try:
+        missing = undescribed(store, eye, shard_ids)
+        if missing:
+            from cluster.describing import describe_fleet
+
+            failures = describe_fleet(store.url, missing, backbone, num_workers=workers)
+    except MicroModelError as error:
+        failures = dict.fromkeys(missing, named(error))
+    if failures:
+        typer.echo(f"\nnot described ({len(failures)}), so that the service does not know them by their looks:", err=True)
+        for shard_id, why in failures.items():
+            typer.echo(f"  {shard_id}: {why}", err=True)
+    rows = [failure(shard_id, why) for shard_id, why in failures.items()]
+    return {"eye": eye.identity, "described": len(missing) - len(rows), "failures": rows}
 
 
 def _rows(shards: list[dict[str, Any]]) -> list[dict[str, Any]]:

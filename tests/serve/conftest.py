@@ -163,6 +163,7 @@ def client(world: World) -> Iterator[httpx.Client]:
             max_images=8,
             max_image_bytes=200_000,
             max_input_pixels=100_000,
+            eye_weights="none",
         )
         serve.run(build(settings), name="micromodels", route_prefix="/")
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:

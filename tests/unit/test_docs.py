@@ -59,7 +59,7 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `([a-z_]+)` \|([^|]*)\|", _page("settings.md"), flags=re.MULTILINE))
     assert rows.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
-        assert _number(rows[name]) == (None if field.is_required() else field.default), name
+        assert _value(rows[name]) == (None if field.is_required() else field.default), name
 
 
 def test_every_recipe_and_every_field_of_one_is_named() -> None:
@@ -79,9 +79,11 @@ def test_every_page_is_in_the_index() -> None:
     assert not {page.name for page in DOCS.glob("*.md") if page.name != "index.md" and f"({page.name})" not in index}
 
 
-def _number(text: str) -> float | None:
-    """'16 MiB' or '40,000,000' or nothing."""
+def _value(text: str) -> float | str | None:
+    """'16 MiB', '40,000,000', a word in backticks, or nothing."""
     if not text.strip():
         return None
+    if text.strip().startswith("`"):
+        return text.strip().strip("`")
     number, _, unit = text.strip().replace(",", "").partition(" ")
     return float(number) * {"": 1, "MiB": 2**20}[unit]

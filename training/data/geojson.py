@@ -11,7 +11,7 @@ from training.data.rle import mask_box
 from training.data.shards import SceneGrid, Shard
 from training.errors import BadInput, MissingExtra, UnknownFrame
 
-__all__ = ["write_geojson"]
+__all__ = ["to_lonlat", "write_geojson"]
 
 _DECIMALS = 7  # about a centimetre, as RFC 7946 recommends
 Ring = list[list[float]]
@@ -47,6 +47,16 @@ def write_geojson(out: TextIO, shard: Shard, ontology: Ontology, labels: Iterabl
     return num_features
 
 
+def to_lonlat(shard: Shard, grid: SceneGrid) -> Callable[[Geometry], Geometry]:
+    """A function from geometries in the scene's own CRS to longitude and latitude.
+
+    Raises:
+        BadInput: the CRS is not understood.
+        MissingExtra: rasterio is not installed.
+    """
+    return _projection(shard, grid)[0]
+
+
 def _georeferenced(shard: Shard) -> SceneGrid:
     if shard.scene is None:
         raise BadInput(f"{shard.shard_id}: {shard.kind}, needed a georeferenced scene for GeoJSON")
@@ -62,7 +72,7 @@ def _projection(shard: Shard, grid: SceneGrid) -> tuple[Callable[[Geometry], Geo
         from rasterio.errors import CRSError
         from rasterio.warp import transform_geom
     except ImportError as error:
-        raise MissingExtra(f"{shard.shard_id}: GeoJSON needs rasterio, install the extra 'geo'") from error
+        raise MissingExtra(f"{shard.shard_id}: a place on Earth needs rasterio, install the extra 'geo'") from error
     try:
         crs = CRS.from_user_input(grid.crs)
     except (CRSError, ValueError) as error:

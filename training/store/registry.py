@@ -141,17 +141,17 @@ class Registry:
 
         One listing, then one pointer and one card are read for each.
         """
-        last: dict[tuple[str, str], int] = {}
-        for key in self._objects.keys("models/"):
-            _, shard_id, ontology, rest = key.split("/", 3)
-            if found := _POINTER.fullmatch(rest):
-                last[shard_id, ontology] = max(int(found[1]), last.get((shard_id, ontology), 0))
+        last = self._last_pointers()
         models = sorted(last)
         pointers = [numbered_key(f"{_folder(*model)}live/", last[model], ".json") for model in models]
         generations = [int(from_json_bytes(data, "live")["generation"]) for data in read_each(self._objects, pointers)]
         cards = [f"{_generation(*model, number)}card.json" for model, number in zip(models, generations, strict=True)]
         for key, data in zip(cards, read_each(self._objects, cards), strict=True):
             yield Card.from_json(from_json_bytes(data, key))
+
+    def live_models(self) -> list[tuple[str, str]]:
+        """(shard id, ontology) of every live micro-model of the store, sorted; one listing, and nothing is read."""
+        return sorted(self._last_pointers())
 
     def load(self, card: Card) -> dict[str, torch.Tensor]:
         """The tensors of a published card, on the CPU: with a base, those that differ from it.
@@ -202,6 +202,14 @@ class Registry:
             self._objects.create(key, to_json_bytes(card.to_json(), card.ref))
         except AlreadyExists:  # somebody finished it from the same weights: the same bytes
             return
+
+    def _last_pointers(self) -> dict[tuple[str, str], int]:
+        last: dict[tuple[str, str], int] = {}
+        for key in self._objects.keys("models/"):
+            _, shard_id, ontology, rest = key.split("/", 3)
+            if found := _POINTER.fullmatch(rest):
+                last[shard_id, ontology] = max(int(found[1]), last.get((shard_id, ontology), 0))
+        return last
 
     def _decisions(self, shard_id: str, ontology: str) -> Decisions:
         return Decisions(self._objects, _folder(_checked(shard_id), _checked(ontology)))

@@ -36,6 +36,7 @@ from training.store.preconditions import check_preconditions
 from training.store.predictions import Predictions
 from training.store.queue import Queue
 from training.store.registry import Registry
+from training.store.routes import Routes
 
 __all__ = ["KIND", "SCHEMA", "Store"]
 
@@ -63,6 +64,7 @@ class Store:
         self.descriptors = Descriptors(objects)
         self.lines = Lines(objects)
         self.line_predictions = LinePredictions(objects)
+        self.routes = Routes(objects)
         self._audits = Audits(objects)
 
     @classmethod

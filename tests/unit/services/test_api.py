@@ -287,6 +287,8 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/lines",
         "/v1/lines/{name}",
         "/v1/lines/{name}/predict",
+        "/v1/predict",
+        "/v1/routes",
         "/v1/queue",
         "/v1/annotations",
         "/v1/jobs",

@@ -27,6 +27,8 @@ NEEDS = {
     "POST /v1/lines/{name}/predict": "predict",
     "PUT /v1/lines/{name}": "admin",
     "POST /v1/models/{shard_id}/predict": "predict",
+    "POST /v1/predict": "predict",
+    "PUT /v1/routes": "admin",
     "POST /v1/models/{shard_id}/predict-stream": "predict",
     "POST /v2/models/{shard_id}/infer": "predict",
     "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",

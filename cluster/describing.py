@@ -1,0 +1,75 @@
+"""Describe the domains of many shards, so that the service finds the micro-model of a picture: a Ray task for some shards."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import torch
+
+from cluster.progress import Progress
+from cluster.resources import cluster_workers, plan_workers
+from cluster.session import ray_session
+from training.domain.describe import describe_missing
+from training.errors import MicroModelError, named
+from training.models.backbones import Backbone
+from training.models.eye import Eye
+from training.store.store import Store
+
+__all__ = ["describe_fleet"]
+
+SHARDS_A_TASK = 8
+
+
+def describe_fleet(
+    store_url: str, shard_ids: Sequence[str], backbone: Backbone, *, num_workers: int | None = None
+) -> dict[str, str]:
+    """Describe these shards and keep it in the store; says of which ones that failed, and why.
+
+    Uses the Ray that is there, or one of its own; what is described stays when this is interrupted.
+
+    Raises:
+        HostUnavailable: Ray does not start.
+    """
+    with ray_session(num_cpus=num_workers), Progress("fit: domains", len(shard_ids)) as progress:
+        return _described(store_url, shard_ids, backbone, num_workers or cluster_workers(), progress)
+
+
+def _described(
+    store_url: str, shard_ids: Sequence[str], backbone: Backbone, num_workers: int, progress: Progress
+) -> dict[str, str]:
+    groups = [list(shard_ids[start : start + SHARDS_A_TASK]) for start in range(0, len(shard_ids), SHARDS_A_TASK)]
+    shape = plan_workers(num_workers, len(groups))
+    task = ray.remote(num_cpus=shape.cpus, runtime_env={"env_vars": shape.thread_env})(_describe)
+    asked = {task.remote(store_url, group, backbone, shape.cpus): group for group in groups}
+    failures: dict[str, str] = {}
+    waiting, num_done = list(asked), 0
+    while waiting:
+        (ready, *_), waiting = ray.wait(waiting)
+        failures |= _answer(ready, asked[ready])
+        num_done += len(asked[ready])
+        progress.update(num_done)
+    return dict(sorted(failures.items()))
+
+
+def _describe(store_url: str, shard_ids: list[str], backbone: Backbone, cpus: int) -> dict[str, str]:
+    """Why which of them could not be described."""
+    torch.set_num_threads(cpus)
+    store, eye = Store.open(store_url), Eye(backbone)
+    failures: dict[str, str] = {}
+    for shard_id in shard_ids:
+        try:
+            for said in describe_missing(store, eye, [shard_id]):
+                if isinstance(said, MicroModelError):
+                    failures[shard_id] = named(said)
+        except MicroModelError as error:
+            failures[shard_id] = named(error)
+    return failures
+
+
+def _answer(reference: Any, shard_ids: Sequence[str]) -> dict[str, str]:
+    """What a task says; one whose process died in every attempt failed for all of its shards."""
+    try:
+        failures: dict[str, str] = ray.get(reference)
+        return failures
+    except ray.exceptions.RayError as error:
+        return dict.fromkeys(shard_ids, f"{type(error).__name__}: {str(error).splitlines()[0]}")

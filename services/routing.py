@@ -1,0 +1,92 @@
+"""The route for pictures whose micro-model the service has to find: by rules over metadata, by place, by looks, or not at all."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from pydantic import AwareDatetime
+
+from services.asking import Hosts, MinScore
+from services.body import limited, media_type, parsed
+from services.catalogue import Catalogue
+from services.deciding import by_looks, by_rules, grouped, shaped
+from services.examples import problems
+from services.gate import PREDICT
+from services.looking import Asked
+from services.payload import Picture, decode_base64, measured_all, read_pictures
+from services.routing_examples import ROUTED, ROUTED_BODY
+from services.routing_schemas import DomainsOut, MetadataIn, RoutedIn, RoutedPrediction, RoutedTimings
+from services.rules import RuleBook, add_rules
+from services.rules_schemas import Lat, Lon, Name
+from services.settings import Settings
+from training.data.identifiers import check_identifier
+from training.domain.metadata import Metadata
+from training.errors import BadRequest
+
+__all__ = ["add_routing"]
+
+NEEDED = '{"images": ["base64…"], "metadata": {"sensor": …}}'
+
+
+def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+    """Add the routes; answers to nothing until it is served."""
+    book = RuleBook(catalogue, settings)
+    add_rules(api, book, settings)
+
+    @api.post(
+        "/v1/predict",
+        response_model_exclude_none=True,
+        responses={200: {"content": {"application/json": {"examples": ROUTED}}}, **problems(404, 408, 413, 415, 504)},
+        openapi_extra={"requestBody": ROUTED_BODY},
+        dependencies=[PREDICT],
+        summary="Label pictures with the micro-models that they are for",
+    )
+    async def predict_routed(
+        request: Request,
+        ontology: Annotated[str | None, Query(description="Only micro-models of this one")] = None,
+        min_score: MinScore = 0.0,
+        video: Annotated[Name | None, Query(description="What the pictures are of, by a name that rules know")] = None,
+        sensor: Annotated[Name | None, Query(description="What took them")] = None,
+        lon: Annotated[Lon | None, Query(description="Where: degrees, WGS 84")] = None,
+        lat: Annotated[Lat | None, Query(description="Where: degrees, WGS 84")] = None,
+        when: Annotated[AwareDatetime | None, Query(alias="time", description="When: ISO 8601 with an offset")] = None,
+    ) -> RoutedPrediction:
+        started = time.perf_counter()
+        if ontology is not None:
+            check_identifier(ontology, "ontology")
+        said = MetadataIn(video=video, sensor=sensor, lon=lon, lat=lat, time=when)
+        pictures, about = await _read(request, said, settings)
+        rules = await asyncio.to_thread(book.rules)
+        decided = await asyncio.to_thread(by_rules, catalogue, rules, about, ontology)
+        looked = None
+        if left := [place for place in range(len(pictures)) if place not in decided]:
+            looked = await hosts.look([Asked(picture=pictures[n], place=about[n].place) for n in left], ontology)
+            decided |= await asyncio.to_thread(by_looks, catalogue, left, looked)
+        groups = grouped(decided)
+        asked = [(card, [pictures[place] for place in places]) for card, places in groups]
+        answers = await hosts.predict_each(asked) if asked else []
+        return RoutedPrediction(
+            images=shaped(decided, groups, answers, min_score),
+            domains=None if looked is None else DomainsOut.of(looked),
+            timings=RoutedTimings.of(looked, answers, total_s=time.perf_counter() - started),
+        )
+
+
+async def _read(request: Request, said: MetadataIn, settings: Settings) -> tuple[list[Picture], list[Metadata]]:
+    """Pictures and what is known of each. Raises as read_pictures, and BadMetadata."""
+    if media_type(request) != "application/json":
+        about = said.over(MetadataIn())
+        pictures = await read_pictures(request, settings)
+        return pictures, [about] * len(pictures)
+    body = await limited(request, settings.max_request_bytes, settings.body_timeout_s).body()
+    return await asyncio.to_thread(_parsed, body, said, settings)
+
+
+def _parsed(body: bytes, said: MetadataIn, settings: Settings) -> tuple[list[Picture], list[Metadata]]:
+    given = parsed(RoutedIn, body, settings, needed=NEEDED)
+    images = [decode_base64(image, f"images.{position}") for position, image in enumerate(given.images)]
+    each = given.metadata if isinstance(given.metadata, list) else [given.metadata] * len(images)
+    if len(each) != len(images):
+        raise BadRequest(f"metadata of {len(each)} pictures for {len(images)} images, needed one for each, or an object for all")
+    return measured_all(images, settings), [one.over(said) for one in each]
