@@ -1,6 +1,7 @@
 """A host knows the domains of the store, and notices new ones without keeping anybody waiting."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from services.payload import Picture
 from services.settings import Settings
 from training.data.pictures import encode_jpeg
 from training.data.sources import probe
-from training.domain.candidates import Chosen
+from training.domain.candidates import Candidates, Chosen
 from training.domain.describe import describe_missing
 from training.domain.nearest import Abstention
 from training.errors import BadPicture, HostUnavailable, StoreUnusable
@@ -59,6 +60,14 @@ def looker(store: Store, clock: Callable[[], float] = lambda: 0.0, **values: Any
     return Looker(store, Settings(store=store.url, eye_weights="none", **values), clock)
 
 
+def newer(host: Looker, older: Candidates) -> Candidates:
+    """What it has once it has read the store again; meanwhile it may answer with what it had."""
+    until = time.monotonic() + PATIENCE_S
+    while (found := host.candidates()) is older:
+        assert time.monotonic() < until
+    return found
+
+
 def picture(colour: tuple[int, int, int]) -> Picture:
     return Picture(name="picture", data=encode_jpeg(stripes(colour, 1), 90), num_pixels=48 * 64)
 
@@ -67,7 +76,8 @@ def test_pictures_are_decoded_and_looked_at(striped: Any) -> None:
     store, add = striped
     add("red", (250, 40, 40))
     host = looker(store)
-    frames = host.decoded([picture((250, 40, 40)), picture((40, 250, 40))])
+    noise = encode_jpeg(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    frames = host.decoded([picture((250, 40, 40)), Picture(name="noise", data=noise, num_pixels=48 * 64)])
     looked = host.look(host.candidates(), frames, [None, None], None)
     first, second = looked.answers
     assert isinstance(first, Chosen)
@@ -86,10 +96,10 @@ def test_a_shard_that_is_new_is_noticed_when_it_is_time(striped: Any) -> None:
     host = looker(store, lambda: now[0], live_ttl_s=2.0)
     assert host.candidates().domains.shard_ids == ()
     add("red", (250, 40, 40))
-    assert host.candidates().domains.shard_ids == ()
+    older = host.candidates()
+    assert older.domains.shard_ids == ()
     now[0] = 2.0
-    while host.candidates().domains.shard_ids != ("red",):  # the older ones may be answered with while it is read
-        pass
+    assert newer(host, older).domains.shard_ids == ("red",)
 
 
 def test_nobody_waits_long_for_newer_domains(striped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +112,7 @@ def test_nobody_waits_long_for_newer_domains(striped: Any, monkeypatch: pytest.M
     monkeypatch.setattr(store.registry, "live_models", lambda: slow.wait(PATIENCE_S) and listing())
     assert host.candidates() is older
     slow.set()
-    while host.candidates() is older:
-        pass
-    assert host.candidates().domains.shard_ids == ("red",)
+    assert newer(host, older).domains.shard_ids == ("red",)
 
 
 def test_what_is_known_stays_while_the_store_is_away(striped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
