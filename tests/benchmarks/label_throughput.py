@@ -46,9 +46,9 @@ from training.learning.labeller import Labeller
 from training.learning.labelling import plan_clips
 from training.learning.recipes import quality
 from training.models.backbones import Backbone
-from training.models.bank import Bank
-from training.models.inputs import place_frame, stack_inputs
-from training.models.micro_model import MicroModel
+from training.models.bank import BATCH_PIXELS_CPU
+from training.models.cache import ModelCache
+from training.models.inputs import input_size, place_frame, stack_inputs
 from training.store.store import Store
 
 ONTOLOGY = Ontology(name="squares", task="detection", classes=("square",))
@@ -149,12 +149,13 @@ def alone(url: str, shard_ids: Sequence[str]) -> None:
 def looked_at(store: Store, shard_id: str) -> Iterator[None]:
     """Decode, resize, and run the network; one answer a frame, which nobody looks at."""
     card = store.registry.resolve(shard_id)
-    network = MicroModel.restore(shard_id, card.generation, card.network, store.registry.load(card)).network
+    network = ModelCache(store.registry, 0).get(card).network
     network = network.to(memory_format=torch.channels_last)
     scale = network.config.scale
     with open_frames(store.shard(shard_id)) as source:
         frames = iter(source.read())
-        size = Bank([])._batch_size(next(source.read([0])), scale)
+        height, width = input_size(next(source.read([0])), scale)
+        size = max(1, BATCH_PIXELS_CPU // (height * width))
         while batch := list(islice(frames, size)):
             inputs = stack_inputs([place_frame(frame, scale)[0] for frame in batch], torch.device("cpu"))
             network(inputs.contiguous(memory_format=torch.channels_last))
