@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT of the video")
     parser.add_argument("--backbone", default="mobilenet_v2")
     asked = parser.parse_args()
-    cluster.fleet.plan_workers = lambda count, units: WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
+    cluster.fleet.plan_workers = lambda count, units, elastic=False: WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
     verbs = {"fit": fitted, "label": labelled}
     with tempfile.TemporaryDirectory() as scratch, ray_session(num_cpus=MANY):
         for verb in asked.verbs.split(","):
