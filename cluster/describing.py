@@ -9,7 +9,7 @@ import torch
 from cluster.progress import Progress
 from cluster.resources import cluster_workers, plan_workers
 from cluster.session import ray_session
-from training.domain.describe import describe_missing
+from training.domain.describe import describe_each, undescribed
 from training.errors import MicroModelError, named
 from training.models.backbones import Backbone
 from training.models.eye import Eye
@@ -55,10 +55,14 @@ def _describe(store_url: str, shard_ids: list[str], backbone: Backbone, cpus: in
     """Why which of them could not be described."""
     torch.set_num_threads(cpus)
     store, eye = Store.open(store_url), Eye(backbone)
+    try:
+        missing = undescribed(store, eye, shard_ids)  # again: a task that died may have described some
+    except MicroModelError as error:
+        return dict.fromkeys(shard_ids, named(error))
     failures: dict[str, str] = {}
-    for shard_id in shard_ids:
+    for shard_id in missing:
         try:
-            for said in describe_missing(store, eye, [shard_id]):
+            for said in describe_each(store, eye, [shard_id]):
                 if isinstance(said, MicroModelError):
                     failures[shard_id] = named(said)
         except MicroModelError as error:

@@ -1,6 +1,6 @@
 """What a shard's domain looks like: some of its frames, and how far the others are from them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from training.models.eye import Eye
 from training.store.descriptors import Descriptor
 from training.store.store import Store
 
-__all__ = ["condensed", "describe", "describe_missing", "look", "undescribed", "whole_tiles"]
+__all__ = ["condensed", "describe", "describe_each", "describe_missing", "look", "undescribed", "whole_tiles"]
 
 MAX_FRAMES = 20  # of a shard that are looked at: enough that one of them may be unlike all others, and 15 KB
 
@@ -64,7 +64,12 @@ def describe_missing(store: Store, eye: Eye, shard_ids: Collection[str]) -> Iter
         UnknownShard: the store has no such shard.
         StoreFull, StoreUnusable: nothing more can be kept.
     """
-    for shard_id in undescribed(store, eye, shard_ids):
+    return describe_each(store, eye, undescribed(store, eye, shard_ids))
+
+
+def describe_each(store: Store, eye: Eye, shard_ids: Iterable[str]) -> Iterator[Descriptor | BadInput]:
+    """The same without asking the store first which of them are missing; yields and raises as describe_missing."""
+    for shard_id in shard_ids:
         shard, labelled = store.shard(shard_id), _labelled(store, shard_id)
         try:
             descriptor = describe(shard, eye, labelled=labelled)
@@ -95,7 +100,7 @@ def _own_distances(seen_KVD: NDArray[np.float32]) -> NDArray[np.float32]:
 def _frames(shard: Shard, labelled: Collection[int]) -> list[int]:
     """All labelled frames if they are few, else evenly spaced ones of them; the remaining places are evenly spaced."""
     ordinary = whole_tiles(shard)
-    candidates = [index for index in sorted(labelled) if index in set(ordinary)]
+    candidates = sorted(set(labelled) & set(ordinary))
     chosen = {candidates[position] for position in evenly_spaced(len(candidates), MAX_FRAMES)}
     others = evenly_spaced(len(ordinary), MAX_FRAMES - len(chosen))
     return sorted(chosen | {ordinary[position] for position in others})
