@@ -93,8 +93,8 @@ class World:
         images = np.random.default_rng(0).integers(0, 256, (max(COUNTS), 2 * size[1], 2 * size[0], 3), np.uint8)
         self.frames = [Frame(shard_id="any", frame_index=n, image_HW3=image) for n, image in enumerate(images)]
 
-    def publish(self, recipe: str, number: int) -> Card:
-        """A micro-model whose own parameters are drawn anew."""
+    def publish(self, recipe: str, number: int, shard_id: str | None = None) -> Card:
+        """A micro-model whose own parameters are drawn anew, and not live yet."""
         self.trunk.load_state_dict(self.base.tensors)
         network = self.network()
         for module in network.modules():
@@ -104,7 +104,10 @@ class World:
             if recipe == "full" and isinstance(module, nn.Conv2d):
                 module.weight.mul_(1 + 1e-3 * number).add_(1e-6)
         model = MicroModel(
-            shard_id=f"{recipe}-{number}", ontology=self.ontology, network=network, decoding=DECODING[self.ontology.task]
+            shard_id=shard_id or f"{recipe}-{number}",
+            ontology=self.ontology,
+            network=network,
+            decoding=DECODING[self.ontology.task],
         )
         own = own_tensors(self.config, model.tensors(), self.base)
         card = Card(
