@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from services.host_meters import HostMeters
+from services.measures import Meters
 from services.payload import Picture
 from services.settings import Settings
 from training.data.annotations import FrameLabels
@@ -64,10 +66,12 @@ class LineWork:
 class Answerer:
     """Blocking and thread-safe, except that `answer` must be called by one thread at a time."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, meters: Meters | None = None) -> None:
+        """meters: are told of every bank pass."""
         self._settings = settings
         self._device = best_device()
         self._cache = ModelCache(store.registry, settings.cache_mib * _MIB, self._device)
+        self._meters = None if meters is None else HostMeters(meters, self._cache)
 
     def prepare(self, card: Card, pictures: Sequence[Picture]) -> Question:
         """Load the model (unless cached) and decode the pictures.
@@ -96,12 +100,15 @@ class Answerer:
     def answer(self, questions: Sequence[Question]) -> list[Answer | Exception]:
         """One bank pass over all questions; if it fails, each on its own, so that only the guilty one gets the error."""
         try:
-            return list(_answers(questions, self._device))
+            answers = _answers(questions, self._device)
         except Exception as error:
             if len(questions) == 1:
                 return [error]
             _log.exception("bank pass failed questions=%d, asking each alone", len(questions))
             return [answer for question in questions for answer in self.answer([question])]
+        if self._meters is not None:
+            self._meters.passed(questions)
+        return [*answers]
 
     def _check_input(self, model: MicroModel, pictures: Sequence[Picture]) -> None:
         for picture in pictures:

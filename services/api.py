@@ -20,6 +20,8 @@ from services.gate import PREDICT, READ
 from services.jobs import add_jobs
 from services.keys import KeyFile
 from services.lines import add_lines
+from services.measures import Meters
+from services.metering import Metered, MeteredHosts
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
@@ -36,12 +38,23 @@ __all__ = ["create_api"]
 
 
 def create_api(
-    catalogue: Catalogue, hosts: Hosts, settings: Settings, keys: KeyFile | None = None, jobs: Submitter | None = None
+    catalogue: Catalogue,
+    hosts: Hosts,
+    settings: Settings,
+    keys: KeyFile | None = None,
+    jobs: Submitter | None = None,
+    meters: Meters | None = None,
 ) -> FastAPI:
-    """The application; answers to nothing until it is served, and without keys only to this machine."""
+    """The application; answers to nothing until it is served, and without keys only to this machine.
+
+    meters: are told what is asked and answered.
+    """
     api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
     api.state.keys = keys
     api.add_middleware(Envelope)
+    if meters is not None:
+        api.add_middleware(Metered, meters=meters)
+        hosts = MeteredHosts(hosts)
     api.add_exception_handler(MicroModelError, problem_of_error)
     api.add_exception_handler(HTTPException, problem_of_http)
     api.add_exception_handler(RequestValidationError, problem_of_validation)

@@ -11,7 +11,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.problems import MEDIA_TYPE, problem_of_http
+from services.measures import Meters, RayMeters
+from services.problems import MEDIA_TYPE, REFUSALS, problem_of_http
 
 __all__ = ["Front", "middlewares"]
 
@@ -20,7 +21,7 @@ OF_SERVE = "/-/"  # Serve's own health and routes
 
 def middlewares() -> list[Middleware]:
     """What Serve asks for when a proxy starts."""
-    return [Middleware(Front)]
+    return [Middleware(Front, meters=RayMeters())]
 
 
 class Front:
@@ -30,8 +31,8 @@ class Front:
     ends without a word.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
+        self._app, self._meters = app, meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(OF_SERVE):
@@ -48,6 +49,8 @@ class Front:
 
         await self._app(scope, receive, send_ours)
         if refused is not None:
+            if refused.status_code in REFUSALS:
+                self._meters.count("micromodels_refusals", where="proxy", reason=str(refused.status_code))
             scope.setdefault("request_id", uuid.uuid4().hex)
             response = problem_of_http(Request(scope), refused)
             response.headers.setdefault("x-request-id", scope["request_id"])

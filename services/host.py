@@ -15,6 +15,7 @@ from services.answering import Answer, Answerer, Question
 from services.budget import Budget
 from services.line_answering import LineAnswer, answer_line
 from services.looking import Asked, Looked, Looker
+from services.measures import RayMeters
 from services.payload import Picture
 from services.settings import Settings
 from training.lines.ready import ReadyLine
@@ -34,7 +35,7 @@ class Host:
         logging.getLogger("services").setLevel(logging.INFO)
         torch.set_num_threads(settings.threads_per_host)
         store = Store.open(settings.store)
-        self._answerer = Answerer(store, settings)
+        self._answerer = Answerer(store, settings, RayMeters())
         self._looker = Looker(store, settings)
         self._budget = Budget(settings.max_host_pixels)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, "prepare", torch.set_num_threads, (1,))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 from fastapi import FastAPI
 from ray.exceptions import RayError, RayTaskError
-from ray.serve.exceptions import RayServeException
+from ray.serve.exceptions import BackPressureError, RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from services.answering import Answer
@@ -18,10 +18,11 @@ from services.catalogue import Catalogue
 from services.keys import KeyFile
 from services.line_answering import LineAnswer
 from services.looking import Asked, Looked
+from services.measures import RayMeters
 from services.payload import Picture
 from services.ray_jobs import RayJobs
 from services.settings import Settings
-from training.errors import HostUnavailable, TimedOut
+from training.errors import HostsBusy, HostUnavailable, TimedOut
 from training.lines.ready import ReadyLine
 from training.store.card import Card
 from training.store.store import Store
@@ -46,7 +47,7 @@ class Ingress:
             _log.warning("no keys: only loopback is answered")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._catalogue, self._hosts, self._settings, self._keys, self._jobs())
+        return create_api(self._catalogue, self._hosts, self._settings, self._keys, self._jobs(), RayMeters())
 
     def _jobs(self) -> RayJobs | None:
         """Jobs run what the service itself runs: in its runtime environment."""
@@ -88,7 +89,8 @@ async def _translated(response: Awaitable[Result], timeout_s: float) -> Result:
     """
     Raises:
         TimedOut: no answer within `timeout_s`.
-        HostUnavailable: the host died, or too many requests wait for one.
+        HostsBusy: too many requests wait for one.
+        HostUnavailable: the host died.
         Exception: what the host raised, as it raised it.
     """
     try:
@@ -97,6 +99,8 @@ async def _translated(response: Awaitable[Result], timeout_s: float) -> Result:
         raise TimedOut(f"no host answered within {timeout_s} s") from error
     except RayTaskError as error:
         raise error.cause from error
+    except BackPressureError as error:
+        raise HostsBusy(f"no host can answer now: {type(error).__name__}") from error
     except (RayError, RayServeException) as error:
         _log.warning("host unavailable error=%r", error)
         raise HostUnavailable(f"no host can answer now: {type(error).__name__}") from error

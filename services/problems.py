@@ -12,12 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.schemas import Problem
+from services.tally import tally
 from training import errors
 
-__all__ = ["STATUS_OF", "as_problem", "problem_of_error", "problem_of_http", "problem_of_validation", "status_of"]
+__all__ = ["REFUSALS", "STATUS_OF", "as_problem", "problem_of_error", "problem_of_http", "problem_of_validation", "status_of"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+REFUSALS = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}  # not the request's fault
 _log = logging.getLogger(__name__)
 
 STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
@@ -93,6 +95,8 @@ def _problem(
     """What went wrong inside (any 5xx but 501) is told to the log, not to the client."""
     tells = status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED
     said = detail if tells else status.description or status.phrase
+    if status in REFUSALS:
+        tally().refusals[kind] += 1
     request_id, path = request.scope.get("request_id", ""), request.scope["path"]
     _log.info("refused request_id=%s status=%d kind=%s path=%r detail=%r", request_id, status, kind, path, detail)
     return Problem(

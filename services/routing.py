@@ -20,6 +20,7 @@ from services.routing_schemas import DomainsOut, MetadataIn, RoutedIn, RoutedPre
 from services.rules import RuleBook, add_rules
 from services.rules_schemas import Lat, Lon, Name
 from services.settings import Settings
+from services.tally import tally
 from training.data.identifiers import check_identifier
 from training.domain.metadata import Metadata
 from training.errors import BadRequest
@@ -66,6 +67,7 @@ def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Sett
         groups = grouped(decided)
         asked = [(card, [pictures[place] for place in places]) for card, places in groups]
         answers = await hosts.predict_each(asked) if asked else []
+        tally().abstentions.update(one.abstention.reason for one in decided.values() if one.abstention is not None)
         return RoutedPrediction(
             images=shaped(decided, groups, answers, min_score),
             domains=None if looked is None else DomainsOut.of(looked),

@@ -27,6 +27,7 @@ __all__ = [
     "FitDiverged",
     "Forbidden",
     "HostUnavailable",
+    "HostsBusy",
     "JobsNotConfigured",
     "JobsUnavailable",
     "KeysNeeded",
@@ -230,6 +231,10 @@ class Forbidden(MicroModelError):
 
 class HostUnavailable(MicroModelError):
     """No host can answer now: starting, gone, or its queue is full; worth trying again."""
+
+
+class HostsBusy(HostUnavailable):
+    """As many requests wait for a host as may wait."""
 
 
 class TimedOut(MicroModelError):

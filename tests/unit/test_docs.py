@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from cluster.cli.main import app
 from services.api import create_api
+from services.measures import MEASURES
 from services.settings import Settings
 from training.learning.recipes import RECIPES, Recipe
 
@@ -60,6 +61,15 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
     assert rows.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
         assert _value(rows[name]) == (None if field.is_required() else field.default), name
+
+
+def test_every_metric_is_in_the_table_with_its_tags() -> None:
+    first_cells = re.findall(r"^\| (`ray_micromodels_[^|]+) \|", _page("operations.md"), flags=re.MULTILINE)
+    written = {
+        name: set(tags.split(", ")) - {""} for name, tags in re.findall(r"`ray_(\w+)(?:\{(.+?)\})?`", " ".join(first_cells))
+    }
+    suffix = {"counter": "_total", "gauge": "", "histogram": ""}
+    assert written == {f"{name}{suffix[one.kind]}": set(one.tags) for name, one in MEASURES.items()}
 
 
 def test_every_recipe_and_every_field_of_one_is_named() -> None:

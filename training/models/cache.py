@@ -4,6 +4,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
@@ -17,12 +18,22 @@ from training.store.ahead import ahead
 from training.store.card import Card
 from training.store.registry import Registry
 
-__all__ = ["ModelCache"]
+__all__ = ["CacheCounts", "ModelCache"]
 
 Key = tuple[str, str, int]
 TrunkKey = tuple[str, bool]
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """Since the cache was made. misses: whoever waits for a load of another is one too."""
+
+    hits: int = 0
+    misses: int = 0
+    loads: int = 0
+    evictions: int = 0
 
 
 class ModelCache:
@@ -37,6 +48,7 @@ class ModelCache:
     def __init__(self, registry: Registry, max_bytes: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.num_bytes = 0
+        self.counts = CacheCounts()
         self._registry = registry
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -53,7 +65,15 @@ class ModelCache:
             UnknownModel, CorruptModel: the registry has no usable weights for it, or for the trunk that it shares.
         """
         key = (card.shard_id, card.ontology, card.generation)
-        return self._found(key) or self._loading.call(key, lambda: self._found(key) or self._load(key, card))
+        found = self._found(key)
+        with self._lock:
+            self.counts.hits += found is not None
+            self.counts.misses += found is None
+        return found or self._loading.call(key, lambda: self._found(key) or self._load(key, card))
+
+    @property
+    def num_models(self) -> int:
+        return len(self._ready)
 
     def prefetch(self, cards: Iterable[Card]) -> dict[Key, MicroModelError]:
         """Load many, several at a time, so that whoever asks for them finds them ready.
@@ -100,10 +120,12 @@ class ModelCache:
         num_bytes = model.num_bytes
         with self._lock:
             self._ready[key] = model, num_bytes, taken
+            self.counts.loads += 1
             self.num_bytes += num_bytes
             while self.num_bytes > self._max_bytes and len(self._ready) > 1:
                 _, (_, oldest_bytes, its_trunk) = self._ready.popitem(last=False)
                 self.num_bytes -= oldest_bytes
+                self.counts.evictions += 1
                 self._leave(its_trunk)
 
     def _take(self, key: TrunkKey, backbone: str) -> SharedTrunk:

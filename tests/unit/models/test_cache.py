@@ -16,7 +16,7 @@ from training.errors import UnknownModel, WrongShape
 from training.models.backbones import empty_trunk
 from training.models.bank import Bank
 from training.models.bases import own_tensors
-from training.models.cache import ModelCache
+from training.models.cache import CacheCounts, ModelCache
 from training.models.micro_model import MicroModel
 from training.models.network import DenseConfig, DenseNetwork
 from training.store.bases import Base
@@ -141,3 +141,17 @@ def test_a_model_that_is_ready_is_not_moved_by_a_bank(objects: SlowReads, cards:
     assert {name: x.data_ptr() for name, x in model.network.state_dict().items()} == before
     with pytest.raises(WrongShape, match="a bank on meta, a model ready on cpu"):
         Bank([model], "meta")
+
+
+def test_the_cache_counts_what_was_there_what_was_read_and_what_had_to_go(objects: SlowReads, cards: list[Card]) -> None:
+    registry = Store(objects).registry
+    cache = ModelCache(registry, 10**9)
+    for card in (*cards[:3], cards[0]):
+        cache.get(card)
+    assert (cache.counts, cache.num_models) == (CacheCounts(hits=1, misses=3, loads=3, evictions=0), 3)
+    cache.prefetch([replace(cards[0], shard_id="gone")])
+    assert (cache.counts.misses, cache.counts.loads) == (4, 3), "what cannot be loaded was not"
+    small = ModelCache(registry, 1)
+    for card in cards[:3]:
+        small.get(card)
+    assert (small.counts.evictions, small.num_models) == (2, 1)

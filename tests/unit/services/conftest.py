@@ -17,6 +17,7 @@ from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
 from services.keys import KeyFile
+from services.measures import MEASURES
 from services.payload import Picture
 from services.settings import Settings
 from services.submitting import Submitter
@@ -61,6 +62,34 @@ class FixedHosts:
             raise self.broken
 
 
+class Told:
+    """The far side of the network: what Prometheus would have, a series for each name with its tags."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, frozenset[tuple[str, str]]], list[float]] = {}
+
+    def count(self, name: str, by: float = 1, **tags: str) -> None:
+        self._tell("counter", name, by, tags)
+
+    def observe(self, name: str, value: float, **tags: str) -> None:
+        self._tell("histogram", name, value, tags)
+
+    def show(self, name: str, value: float) -> None:
+        self._tell("gauge", name, value, {})
+
+    def total(self, name: str, **tags: str) -> float:
+        return sum(self.values(name, **tags))
+
+    def values(self, name: str, **tags: str) -> list[float]:
+        """Of every series that has these tags."""
+        return [value for (said, its), values in self.series.items() if said == name and tags.items() <= its for value in values]
+
+    def _tell(self, kind: str, name: str, value: float, tags: dict[str, str]) -> None:
+        measure = MEASURES[name]
+        assert (measure.kind, set(measure.tags)) == (kind, set(tags)), name
+        self.series.setdefault((name, frozenset(tags.items())), []).append(value)
+
+
 class Client:
     """Asks an application directly, without a socket; base_url: the address that it would have been connected to."""
 
@@ -100,14 +129,19 @@ def hosts() -> FixedHosts:
 
 
 @pytest.fixture
-def client_of(store: Store, hosts: FixedHosts) -> Callable[..., Client]:
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def client_of(store: Store, hosts: FixedHosts, told: Told) -> Callable[..., Client]:
     """Settings values -> a client of an API over `store` and `hosts`."""
 
     def make(
         base_url: str = "http://127.0.0.1:8000", keys: KeyFile | None = None, jobs: Submitter | None = None, **values: Any
     ) -> Client:
         settings = Settings(store=store.url, live_ttl_s=0, **values)
-        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys, jobs)
+        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys, jobs, told)
         return Client(api, base_url)
 
     return make

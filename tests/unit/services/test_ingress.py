@@ -7,7 +7,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from services.ingress import RemoteHosts
-from training.errors import BadPicture, HostUnavailable, TimedOut
+from training.errors import BadPicture, HostsBusy, HostUnavailable, TimedOut
 
 
 class Handle:
@@ -39,6 +39,14 @@ def check(response: Any, timeout_s: float = 5.0) -> None:
 def test_a_host_that_cannot_answer_is_unavailable(error: Exception) -> None:
     with pytest.raises(HostUnavailable, match=type(error).__name__):
         check(fails(error))
+
+
+def test_a_full_queue_is_told_from_a_host_that_is_gone() -> None:
+    with pytest.raises(HostsBusy):
+        check(fails(BackPressureError(num_queued_requests=9, max_queued_requests=9)))
+    with pytest.raises(HostUnavailable) as caught:
+        check(fails(RayActorError()))
+    assert not isinstance(caught.value, HostsBusy)
 
 
 def test_what_a_host_raises_arrives_without_rays_wrapping() -> None:

@@ -79,7 +79,7 @@ def test_a_picture_is_labelled_by_the_shard_whose_domain_it_is_in(client: Any, s
     assert response.json()["timings"]["look_s"] == 0.02
 
 
-def test_a_picture_in_no_domain_gets_a_reason_and_no_annotations(client: Any, seeing: Any, png: bytes) -> None:
+def test_a_picture_in_no_domain_gets_a_reason_and_no_annotations(client: Any, seeing: Any, told: Any, png: bytes) -> None:
     seeing.sees = [OUTSIDE]
     (image,) = images(client, content=png, headers={"content-type": "image/png"})
     assert image == {
@@ -91,6 +91,7 @@ def test_a_picture_in_no_domain_gets_a_reason_and_no_annotations(client: Any, se
         },
     }
     assert seeing.asked == []
+    assert told.total("micromodels_abstentions", reason="outside") == 1
 
 
 def test_pictures_of_several_models_go_to_a_host_in_one_call_and_come_back_in_order(
