@@ -23,7 +23,7 @@ NO_ANSWER = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One kind of request. path: '{model}' stands for one of `models`, drawn anew each time.
+    """One kind of request. '{model}' in path and headers stands for one of `models`, drawn anew each time.
 
     share: how often it is asked, relative to the others. expected: first digit of the status that is right.
     """
@@ -42,6 +42,7 @@ class Heard:
     """What came of one request. began_s: since the load began. status: 0 where there was no answer. said: of a wrong one."""
 
     name: str
+    model: str
     status: int
     expected: int
     began_s: float
@@ -55,13 +56,17 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """rate: requests a second of all clients together, at most; None for as many as are answered."""
+    """seconds: how long. rate: requests a second of all clients together, at most; None for as many as are answered.
+
+    in_turn: each model once, in the order given, instead of models drawn until the time is over.
+    """
 
     url: str
     asks: Sequence[Ask]
     models: Sequence[str]
     clients: int
-    seconds: float
+    seconds: float = 0.0
+    in_turn: bool = False
     rate: float | None = None
     seed: int = 0
 
@@ -97,16 +102,16 @@ def main() -> None:
 async def _asked(wanted: Load) -> list[Heard]:
     heard: list[Heard] = []
     began = time.perf_counter()
-    turns = _turns(wanted.rate, began)
+    turns, in_turn = _turns(wanted.rate, began), iter(wanted.models)
     timeout, connector = aiohttp.ClientTimeout(total=120), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 
         async def client(seed: int) -> None:
             rng = random.Random(seed)
-            while time.perf_counter() - began < wanted.seconds:
+            for model in in_turn if wanted.in_turn else _drawn(wanted, rng, began):
                 await asyncio.sleep(max(0.0, next(turns) - time.perf_counter()))
                 (ask,) = rng.choices(wanted.asks, [one.share for one in wanted.asks])
-                heard.append(await _one(session, wanted.url, ask, rng.choice(wanted.models), began))
+                heard.append(await _one(session, wanted.url, ask, model, began))
 
         await asyncio.gather(*(client(1_000_003 * wanted.seed + number) for number in range(wanted.clients)))
     return heard
@@ -115,16 +120,22 @@ async def _asked(wanted: Load) -> list[Heard]:
 async def _one(session: aiohttp.ClientSession, url: str, ask: Ask, model: str, began: float) -> Heard:
     started = time.perf_counter()
     path = ask.path.replace("{model}", model)
+    headers = {name: value.replace("{model}", model) for name, value in ask.headers.items()}
     try:
         async with session.request(
-            ask.method, URL(f"{url}{path}", encoded=True), data=ask.body or None, headers=ask.headers
+            ask.method, URL(f"{url}{path}", encoded=True), data=ask.body or None, headers=headers
         ) as response:
             status, body = response.status, await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         status, body = NO_ANSWER, repr(error).encode()
     ms = 1e3 * (time.perf_counter() - started)
     said = "" if status // 100 == ask.expected else f"{path} {body[:300].decode(errors='replace')}"
-    return Heard(name=ask.name, status=status, expected=ask.expected, began_s=started - began, ms=ms, said=said)
+    return Heard(name=ask.name, model=model, status=status, expected=ask.expected, began_s=started - began, ms=ms, said=said)
+
+
+def _drawn(wanted: Load, rng: random.Random, began: float) -> Iterator[str]:
+    while time.perf_counter() - began < wanted.seconds:
+        yield rng.choice(wanted.models)
 
 
 def _turns(rate: float | None, began: float) -> Iterator[float]:

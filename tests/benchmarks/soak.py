@@ -15,7 +15,6 @@ more, a process that grows by more than 5 % an hour by more than two standard er
 import argparse
 import base64
 import json
-import socket
 import sys
 import tempfile
 import threading
@@ -29,9 +28,9 @@ import numpy as np
 import torch
 from http_load import Ask, Heard, Load, latencies, load
 from processes import rss_mib, serving_processes
+from served import add_settings, service, settings_of
 from shared_trunk import World
 
-from cluster.serving import serving
 from cluster.session import ray_session
 from training.data.pictures import encode_jpeg
 from training.models.device import best_device
@@ -52,15 +51,14 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--rate", type=float, help="requests a second of all clients together, at most")
     parser.add_argument("--cpus", type=int, default=2, help="that Ray is told of")
-    parser.add_argument("--setting", action="append", default=[], metavar="KEY=VALUE", help="of the service; may be repeated")
+    add_settings(parser)
     asked = parser.parse_args()
-    settings = {"eye_weights": "none", **dict(one.split("=", 1) for one in asked.setting)}
     with tempfile.TemporaryDirectory() as folder, ray_session(num_cpus=asked.cpus):
-        store, port = Store.create(folder), free_port()
+        store = Store.create(folder)
         models = publish(store, asked.models)
-        with serving(store.url, host="127.0.0.1", port=port, **settings):
+        with service(store.url, settings_of(asked.setting)) as url:
             wanted = Load(
-                url=f"http://127.0.0.1:{port}",
+                url=url,
                 asks=requests(),
                 models=models,
                 clients=asked.clients,
@@ -193,12 +191,6 @@ def slope_of(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     (slope, _), covariance = np.polyfit(hours, mib, 1, cov="unscaled")
     residuals = mib - np.polyval(np.polyfit(hours, mib, 1), hours)
     return float(slope), float(np.sqrt(covariance[0, 0] * (residuals**2).sum() / max(1, len(mib) - 2)))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
