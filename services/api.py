@@ -22,6 +22,7 @@ from services.keys import KeyFile
 from services.lines import add_lines
 from services.measures import Meters
 from services.metering import Metered, MeteredHosts
+from services.ontologies import add_ontologies
 from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
@@ -60,6 +61,7 @@ def create_api(
     api.add_exception_handler(RequestValidationError, problem_of_validation)
     _add_predict(api, catalogue, hosts, settings)
     _add_models(api, catalogue)
+    add_ontologies(api, catalogue)
     _add_stream(api, catalogue, hosts, settings)
     add_lines(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.data.annotations import Annotation, FrameLabels
+from training.data.ontology import Ontology, TaskName
 from training.store.card import Card
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ModelCard",
     "ModelPage",
     "ModelUsed",
+    "OntologyOut",
     "Prediction",
     "Problem",
     "Timings",
@@ -154,6 +156,20 @@ class ModelPage(BaseModel):
 
     models: list[ModelCard]
     next_after: str | None = Field(description="Give this as `after` to get the next page; null on the last")
+
+
+class OntologyOut(BaseModel):
+    """What is labelled: a task with its classes, and for keypoints their names and the bones between them."""
+
+    name: str
+    task: TaskName
+    classes: list[str]
+    keypoints: list[str]
+    skeleton: list[tuple[int, int]] = Field(description="Pairs of places in `keypoints`, from 0")
+
+    @classmethod
+    def of(cls, ontology: Ontology) -> "OntologyOut":
+        return cls(**ontology.to_json())
 
 
 class Health(BaseModel):

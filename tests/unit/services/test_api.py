@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from training.data.ontology import Ontology
 from training.errors import BadPicture, HostUnavailable, TimedOut
 from training.store.store import Store
 
@@ -284,6 +285,7 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/models/{shard_id}/predict-stream",
         "/v1/models",
         "/v1/models/{shard_id}",
+        "/v1/ontologies/{ontology}",
         "/v1/lines",
         "/v1/lines/{name}",
         "/v1/lines/{name}/predict",
@@ -299,3 +301,12 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/readyz",
     }
     json.dumps(document, allow_nan=False)
+
+
+def test_an_ontology_is_told_with_its_keypoints_and_one_that_is_not_there_is_404(client: Any, store: Store) -> None:
+    store.add_ontology(
+        Ontology(name="mice", task="keypoints", classes=("mouse",), keypoints=("nose", "tail"), skeleton=((0, 1),))
+    )
+    said = {"name": "mice", "task": "keypoints", "classes": ["mouse"], "keypoints": ["nose", "tail"], "skeleton": [[0, 1]]}
+    assert client.get("/v1/ontologies/mice").json() == said
+    assert client.get("/v1/ontologies/rats").status_code == 404

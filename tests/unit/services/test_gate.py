@@ -33,7 +33,7 @@ NEEDS = {
     "POST /v2/models/{shard_id}/infer": "predict",
     "POST /v2/models/{shard_id}/versions/{generation}/infer": "predict",
 }
-VALUES = {"shard_id": "garden", "name": "flies", "frame_index": "0", "generation": "1", "job_id": "night"}
+VALUES = {"shard_id": "garden", "name": "flies", "frame_index": "0", "generation": "1", "ontology": "flies", "job_id": "night"}
 TENSOR = {"name": "images", "datatype": "BYTES", "shape": [0], "data": []}
 SCOPES = ("read", "predict", "annotate", "jobs")
 
