@@ -5,17 +5,20 @@ In a fleet of a fixed number of workers a dead one is replaced alone, while the 
 its workers again, on the nodes that are there.
 """
 
+import logging
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
+from ray.exceptions import RayActorError
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, get_context
+from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
 
 from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Coordinator
@@ -33,13 +36,15 @@ from training.models.backbones import Backbone
 from training.models.device import best_device
 from training.store.store import Store
 
-__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet"]
+__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet", "started_anew"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
 _RESIZE_EVERY_S = 60.0  # an elastic fleet looks for nodes that came or went
 _LEASE_S = 0.5  # of work at least, where fits are so small that asking for each would cost as much
 _MOST_SMALL_FITS = 32  # in a lease
+_AT_THE_START = (RayActorError, WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
+_log = logging.getLogger(__name__)
 
 
 def fit_fleet(
@@ -69,9 +74,15 @@ def fit_fleet(
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
     what["bundle_size"] = bundle_size(shape, len(jobs))
     what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
-    with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
-        trainer = _trainer(coordinator, what, shape, min_workers, scratch, max_failures=MAX_ATTEMPTS * (len(jobs) + 1))
-        broken = _run(trainer, coordinator, progress)
+
+    most = MAX_ATTEMPTS * (len(jobs) + 1)
+
+    def train() -> Exception | None:
+        with tempfile.TemporaryDirectory(prefix="micromodels-train-") as scratch:
+            trainer = _trainer(coordinator, what, shape, min_workers, scratch, max_failures=most)
+            return _run(trainer, coordinator, progress)
+
+    broken = started_anew(train, finished=lambda: ray.get(coordinator.state.remote()).finished)
     return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken)
 
 
@@ -81,6 +92,32 @@ def collected(
     """One receipt a job, in their order; those that a coordinator which began anew does not have come from the store."""
     receipts = {(one.shard_id, one.ontology): one for one in handed_in}
     return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken) for job in jobs]
+
+
+def started_anew(train: Callable[[], Exception | None], finished: Callable[[], int]) -> Exception | None:
+    """Train, and train again with a new controller where a worker died while the workers started, or there was no room for them.
+
+    Train's own controller would end, or start a second group beside what is left of the first, which on a full cluster waits
+    for ever. Nothing is lost: leases of who is gone come back.
+
+    Args:
+        train: runs to its end and returns what broke it, if anything did.
+        finished: how many jobs are over; after MAX_ATTEMPTS deaths in which there were no more of them, it is given up.
+    Returns:
+        What broke the last one.
+    """
+    before, attempts = finished(), 0
+    while True:
+        broken = train()
+        if not isinstance(broken, ControllerError) or not isinstance(broken.controller_failure, _AT_THE_START):
+            return broken
+        now = finished()
+        if not isinstance(broken.controller_failure, WorkerGroupStartupTimeoutError):
+            attempts = attempts + 1 if now == before else 1
+            _log.warning("a worker died while the workers started attempt=%d of=%d", attempts, MAX_ATTEMPTS)
+        if attempts == MAX_ATTEMPTS:
+            return broken
+        before = now
 
 
 def _of_store(store: Store, job: FitJob, broken: Exception | None) -> FitReceipt:
@@ -132,7 +169,10 @@ def _trainer(
         run_config=RunConfig(  # type: ignore[call-arg]
             name="fit",
             storage_path=scratch,  # Train wants one; models go to the store
-            failure_config=FailureConfig(max_failures=max_failures),
+            failure_config=FailureConfig(
+                max_failures=max_failures,
+                controller_failure_limit=0,  # type: ignore[call-arg]  # started_anew instead
+            ),
             worker_runtime_env={"env_vars": shape.thread_env},
             callbacks=[TellsWhoDied(coordinator)],  # type: ignore[list-item]
         ),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray import PlacementGroupID
 from ray.train import UserCallback
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
 __all__ = ["FleetTorchConfig", "FleetTrainer", "TellsWhoDied", "worker_name"]
 
@@ -55,10 +57,22 @@ class FleetTrainer(TorchTrainer):
     """TorchTrainer that leaves Ctrl-C to its caller, and can be stopped.
 
     Ray's own handler would end the process with exit code 0. A controller whose worker's node died waits for as large a
-    node to come back, and hears nothing meanwhile, even when the others have done all the work.
+    node to come back, and hears nothing meanwhile, even when the others have done all the work. What a group holds whose
+    start failed is given back by nobody before the job ends, unless the cluster has a dashboard.
     """
 
     _controller: Any = None
+
+    def fit(self) -> Any:
+        """As TorchTrainer.fit; where it raises an Exception, all that its workers held is free again."""
+        before = _groups()
+        try:
+            return super().fit()
+        except Exception:
+            self.stop()
+            for group in _groups() - before:
+                remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
+            raise
 
     def stop(self) -> None:
         """Let fit() raise; the workers end with their controller."""
@@ -67,6 +81,13 @@ class FleetTrainer(TorchTrainer):
 
     def _register_sigint_handler(self, controller: Any) -> None:
         self._controller = controller
+
+
+def _groups() -> set[str]:
+    """Placement groups of this job that hold or want resources; the id of a job is the end of theirs."""
+    job = ray.get_runtime_context().get_job_id()
+    table = placement_group_table()
+    return {name for name, group in table.items() if name.endswith(job) and group["state"] != "REMOVED"}
 
 
 def worker_name(rank: int) -> str:

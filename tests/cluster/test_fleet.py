@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import cluster.fleet
 from cluster.cli.main import app
 from cluster.fleet import fit_fleet
+from cluster.trainer import FixedFleet, FleetTorchConfig
 from training.learning.fit_job import FitReceipt
 from training.learning.generation import plan_fits
 from training.learning.recipes import Recipe, recipe
@@ -99,6 +100,28 @@ def test_a_killed_worker_is_replaced_alone_and_loses_no_shard(
     assert {card.shard_id: card.generation for card in store.registry.live_cards()} == {f"cam{n}": 1 for n in range(5)}
     (survivor,) = {"worker-0", "worker-1"} - {killed[0][0]}
     assert len(seen[survivor]) == 1, "a worker that was not killed was restarted too"
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_a_worker_that_dies_between_its_start_and_its_loop_costs_nothing(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died = tmp_path / "died"
+
+    class DiesAtTheStart(FixedFleet):
+        def on_training_start(self, worker_group: Any, backend_config: Any) -> None:
+            if not died.exists():
+                died.write_text(str(pid := worker_group.execute_single(0, os.getpid)))
+                os.kill(pid, signal.SIGKILL)
+
+    class Config(FleetTorchConfig):
+        backend_cls = DiesAtTheStart
+
+    monkeypatch.setattr(cluster.fleet, "FleetTorchConfig", Config)
+    store = made(tmp_path, draw, 2)
+    receipts = fit_fleet(store.url, plan_fits(store, None, None, **HOW).jobs, **HOW, num_workers=2)
+    assert died.exists()
+    assert [(receipt.error, receipt.generation) for receipt in receipts] == [(None, 1), (None, 1)]
 
 
 @pytest.mark.slow
