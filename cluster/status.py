@@ -8,6 +8,7 @@ from training.data.shards import Shard
 from training.loop.efficiency import Spent
 from training.loop.prospect import Prospect, prospect
 from training.models.actions import Seconds
+from training.store.canaries import Canary
 from training.store.store import Store
 
 __all__ = ["ShardStatus", "statuses"]
@@ -19,6 +20,7 @@ class ShardStatus:
 
     labelled: frames to be fitted on. audits: frames that are not. machine: frames the live generation labelled.
     status, reason: the last decision about the live generation. refused: the newest generation, if the gate refused it.
+    canary: the generation of the last trial. trial: 'running', or how and why it ended.
     drawn, corrected: objects, and human_seconds the time, by the ledger. damage: what the ledger lost.
     prospect: what the rest will be like; None without a live generation, or of a task whose actions have no seconds.
     """
@@ -33,6 +35,8 @@ class ShardStatus:
     status: str | None = None
     reason: str | None = None
     refused: int | None = None
+    canary: int | None = None
+    trial: str | None = None
     machine: int = 0
     drawn: int = 0
     corrected: int = 0
@@ -72,6 +76,7 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
     generations, live = registry.generations(shard_id, ontology), registry.promotions(shard_id, ontology, last=1)
     newest = registry.decision(shard_id, ontology, generations[-1]) if generations else None
     answering = live[-1] if live else None
+    trial = registry.canaries.newest(shard_id, ontology)
     damage: list[str] = []
     spent = Spent.from_ledger(store.ledger.read(shard_id, ontology, damaged=damage.append), seconds) if seconds else None
     return ShardStatus(
@@ -85,6 +90,8 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
         status=answering.status if answering else None,
         reason=answering.reason if answering else None,
         refused=newest.generation if newest and not newest.promoted else None,
+        canary=trial.generation if trial else None,
+        trial=_trial(trial, answering.generation if answering else None) if trial else None,
         machine=store.predictions.num_frames(shard_id, ontology, answering.generation) if answering else 0,
         drawn=spent.drawn if spent else 0,
         corrected=spent.corrected.due if spent else 0,
@@ -92,3 +99,9 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
         prospect=prospect(store, shard_id, ontology, spent, seconds) if spent and seconds else None,
         damage=tuple(damage),
     )
+
+
+def _trial(canary: Canary, live: int | None) -> str:
+    if canary.running:
+        return f"running with {canary.share:.0%}" if canary.against == live else f"over, since {live} is live"
+    return f"{canary.outcome}: {canary.reason}"

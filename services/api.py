@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from services.answering import Answer
 from services.asking import Generation, Hosts, MinScore, Ontology, ShardId
 from services.body import check_media_type
+from services.canaries import Canaries, is_live
+from services.canary_routes import add_canaries
 from services.catalogue import Catalogue, reference
 from services.envelope import Envelope
 from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, problems
@@ -56,24 +58,26 @@ def create_api(
     if meters is not None:
         api.add_middleware(Metered, meters=meters)
         hosts = MeteredHosts(hosts)
+    canaries = Canaries(catalogue, hosts, meters)
     api.add_exception_handler(MicroModelError, problem_of_error)
     api.add_exception_handler(HTTPException, problem_of_http)
     api.add_exception_handler(RequestValidationError, problem_of_validation)
-    _add_predict(api, catalogue, hosts, settings)
+    _add_predict(api, catalogue, canaries, settings)
     _add_models(api, catalogue)
     add_ontologies(api, catalogue)
-    _add_stream(api, catalogue, hosts, settings)
+    _add_stream(api, catalogue, canaries, settings)
+    add_canaries(api, catalogue, canaries, settings)
     add_lines(api, catalogue, hosts, settings)
     add_work(api, catalogue, settings)
-    add_protocol(api, catalogue, hosts, settings)
+    add_protocol(api, catalogue, hosts, canaries, settings)
     add_jobs(api, catalogue, settings, jobs)
-    add_routing(api, catalogue, hosts, settings)
+    add_routing(api, catalogue, hosts, canaries, settings)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api
 
 
-def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+def _add_predict(api: FastAPI, catalogue: Catalogue, canaries: Canaries, settings: Settings) -> None:
     @api.post(
         "/v1/models/{shard_id}/predict",
         response_model_exclude_none=True,
@@ -92,11 +96,12 @@ def _add_predict(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Set
         started = time.perf_counter()
         wanted = reference(shard_id, generation, ontology)
         card = await asyncio.to_thread(catalogue.resolve, wanted)
-        answer = await hosts.predict(card, await read_pictures(request, settings))
+        pictures = await read_pictures(request, settings)
+        card, answer = await canaries.predict(card, pictures, live=is_live(wanted))
         return _prediction(card, answer, min_score, started)
 
 
-def _add_stream(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+def _add_stream(api: FastAPI, catalogue: Catalogue, canaries: Canaries, settings: Settings) -> None:
     @api.post(
         "/v1/models/{shard_id}/predict-stream",
         response_class=Response,
@@ -113,8 +118,10 @@ def _add_stream(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Sett
         min_score: MinScore = 0.0,
     ) -> Stream:
         check_media_type(request, MEDIA_TYPE)
-        card = await asyncio.to_thread(catalogue.resolve, reference(shard_id, generation, ontology))
-        return Stream(request, settings, ModelUsed.of(card), min_score, partial(hosts.predict, card))
+        wanted = reference(shard_id, generation, ontology)
+        card = await asyncio.to_thread(catalogue.resolve, wanted)
+        ask = partial(canaries.predict, card, live=is_live(wanted))
+        return Stream(request, settings, ModelUsed.of(card), min_score, ask)
 
 
 def _add_models(api: FastAPI, catalogue: Catalogue) -> None:

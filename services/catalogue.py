@@ -36,11 +36,14 @@ def reference(shard_id: str, generation: str, ontology: str | None) -> Reference
 
 
 class Catalogue:
-    """Thread-safe; every method may block on the store, which is `store`. lines: assembly lines, likewise."""
+    """Thread-safe; every method may block on the store, which is `store`. lines: assembly lines, likewise.
+
+    ttl_s: how long what was found out is believed.
+    """
 
     def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
         self._clock = clock
         self._remembered: Remembered[Reference, Card] = Remembered(ttl_s=ttl_s, most=MAX_REMEMBERED, clock=clock)
         self.lines = LineCatalogue(store, resolve=self._of_stage, check=self.check, ttl_s=ttl_s, clock=clock)
@@ -80,7 +83,7 @@ class Catalogue:
                 cards = sorted(self.store.registry.live_cards(), key=_place)
                 if not cards:
                     self.check()
-                self._listing = (self._clock() + self._ttl_s, cards)
+                self._listing = (self._clock() + self.ttl_s, cards)
             return cards
 
     def _asked(self, wanted: Reference) -> Card:

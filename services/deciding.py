@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.answering import Answer
+from services.canaries import is_live
 from services.catalogue import Catalogue, reference
 from services.looking import Looked
 from services.routing_schemas import AbstentionOut, NearOut, RoutedImage, RouteOut
@@ -17,17 +18,28 @@ from training.store.card import Card
 
 __all__ = ["Decision", "Group", "by_looks", "by_rules", "grouped", "shaped"]
 
-Group = tuple[Card, list[int]]  # a micro-model, and which pictures it is to label
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """About one picture: the micro-model of `card` by `route`, or an abstention. size_wh: in pixels, if it was decoded."""
+    """About one picture: the micro-model of `card` by `route`, or an abstention.
+
+    live: whichever generation is live, and not this one by its number. size_wh: in pixels, if it was decoded.
+    """
 
     card: Card | None = None
+    live: bool = True
     route: RouteOut | None = None
     abstention: AbstentionOut | None = None
     size_wh: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A micro-model, and the pictures, by their positions, that it is to label. live: as of a Decision."""
+
+    card: Card
+    live: bool
+    places: list[int]
 
 
 def by_rules(catalogue: Catalogue, rules: Rules, about: Sequence[Metadata], ontology: str | None) -> dict[int, Decision]:
@@ -48,21 +60,21 @@ def by_looks(catalogue: Catalogue, places: Sequence[int], looked: Looked) -> dic
 
 def grouped(decided: Mapping[int, Decision]) -> list[Group]:
     """Each micro-model once, with its pictures in order."""
-    groups: dict[tuple[str, str], Group] = {}
+    groups: dict[tuple[str, str, bool], Group] = {}
     for place in sorted(decided):
-        card = decided[place].card
+        card, live = decided[place].card, decided[place].live
         if card is not None:
-            groups.setdefault((card.ref, card.ontology), (card, []))[1].append(place)
+            groups.setdefault((card.ref, card.ontology, live), Group(card=card, live=live, places=[])).places.append(place)
     return list(groups.values())
 
 
 def shaped(
-    decided: Mapping[int, Decision], groups: Sequence[Group], answers: Sequence[Answer], min_score: float
+    decided: Mapping[int, Decision], groups: Sequence[Group], answers: Sequence[tuple[Card, Answer]], min_score: float
 ) -> list[RoutedImage]:
-    """What is said of each picture, in order."""
+    """What is said of each picture, in order. answers: who answered for each group, and what."""
     images = {place: _unanswered(one) for place, one in decided.items()}
-    for (card, places), answer in zip(groups, answers, strict=True):
-        for place, labels, size_wh in zip(places, answer.labels, answer.sizes_wh, strict=True):
+    for group, (card, answer) in zip(groups, answers, strict=True):
+        for place, labels, size_wh in zip(group.places, answer.labels, answer.sizes_wh, strict=True):
             shown = ImageLabels.of(labels, size_wh, min_score, answer.keypoint_names)
             images[place] = RoutedImage(**dict(shown), model=ModelUsed.of(card), route=decided[place].route)
     return [images[place] for place in sorted(images)]
@@ -70,10 +82,11 @@ def shaped(
 
 def _ruled(catalogue: Catalogue, rule: Rule, ontology: str | None) -> Decision:
     try:
-        card = catalogue.resolve(reference(rule.shard_id, "live", rule.ontology or ontology))
+        wanted = reference(rule.shard_id, "live", rule.ontology or ontology)
+        card = catalogue.resolve(wanted)
     except UnknownModel as error:
         return Decision(abstention=AbstentionOut(reason="no-model", rule=rule.name, detail=str(error)))
-    return Decision(card=card, route=RouteOut(by="rule", rule=rule.name))
+    return Decision(card=card, live=is_live(wanted), route=RouteOut(by="rule", rule=rule.name))
 
 
 def _found(catalogue: Catalogue, answer: Chosen | Abstention, size_wh: tuple[int, int]) -> Decision:

@@ -37,6 +37,11 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "micromodels_phase_seconds": Measure("histogram", "A request on its host, by phase.", ("phase",), _SECONDS),
     "micromodels_abstentions": Measure("counter", "Pictures that no micro-model was found for.", ("reason",)),
     "micromodels_refusals": Measure("counter", "Requests turned away, not answered or given up.", ("where", "reason")),
+    "micromodels_canary_requests": Measure(
+        "counter", "Requests for micro-models with a trial, by who answered.", ("arm", "outcome")
+    ),
+    "micromodels_canary_ends": Measure("counter", "Trials that ended.", ("outcome",)),
+    "micromodels_canaries": Measure("gauge", "Trials that an ingress takes part in."),
     "micromodels_batch_requests": Measure("histogram", "Requests in one bank pass.", (), _SIZES),
     "micromodels_batch_pictures": Measure("histogram", "Pictures and crops in one bank pass.", (), _SIZES),
     "micromodels_batch_models": Measure("histogram", "Micro-models in one bank pass.", (), _SIZES),

@@ -27,6 +27,7 @@ STATUS_OF: Mapping[type[errors.MicroModelError], HTTPStatus] = {
     errors.BadInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadShardId: HTTPStatus.NOT_FOUND,
     errors.ConflictingAction: HTTPStatus.CONFLICT,
+    errors.ConflictingCanary: HTTPStatus.CONFLICT,
     errors.ConflictingJob: HTTPStatus.CONFLICT,
     errors.NoResult: HTTPStatus.CONFLICT,
     errors.UnknownJob: HTTPStatus.NOT_FOUND,

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 
 from services.asking import Generation, Hosts, Ontology, ShardId
 from services.body import read_json
+from services.canaries import Canaries, is_live
 from services.catalogue import Catalogue, reference
 from services.examples import INFER_BODY, INFERRED, problems
 from services.gate import PREDICT, READ
@@ -30,11 +31,11 @@ VERSION = "/v2/models/{shard_id}/versions/{generation}"
 NEEDED = '{"inputs": [{"name": "images", "datatype": "BYTES", "shape": [1], "data": ["base64…"]}]}'
 
 
-def add_protocol(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+def add_protocol(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Canaries, settings: Settings) -> None:
     """Add the routes; answers to nothing until it is served."""
     _add_server(api, catalogue, hosts)
     _add_model(api, catalogue, hosts)
-    _add_infer(api, catalogue, hosts, settings)
+    _add_infer(api, catalogue, canaries, settings)
 
 
 def _add_server(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
@@ -74,13 +75,14 @@ def _add_model(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
         return ModelReady(name=card.shard_id)
 
 
-def _add_infer(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+def _add_infer(api: FastAPI, catalogue: Catalogue, canaries: Canaries, settings: Settings) -> None:
     async def infer(request: Request, shard_id: ShardId, generation: Generation = "live") -> InferOut:
         asked = await read_json(request, InferIn, settings, needed=NEEDED)
         wanted = reference(shard_id, generation, asked.parameters.ontology)
         card = await asyncio.to_thread(catalogue.resolve, wanted)
         names = output_names(card.task, None if asked.outputs is None else [one.name for one in asked.outputs])
-        answer = await hosts.predict(card, await asyncio.to_thread(_pictures, asked, settings))
+        pictures = await asyncio.to_thread(_pictures, asked, settings)
+        card, answer = await canaries.predict(card, pictures, live=is_live(wanted))
         tensors = output_tensors(names, answer, asked.parameters.min_score)
         return InferOut(model_name=card.shard_id, model_version=str(card.generation), id=asked.id, outputs=tensors)
 

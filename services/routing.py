@@ -9,6 +9,7 @@ from pydantic import AwareDatetime
 
 from services.asking import Hosts, MinScore
 from services.body import limited, media_type, parsed
+from services.canaries import Canaries, Wanted
 from services.catalogue import Catalogue
 from services.deciding import by_looks, by_rules, grouped, shaped
 from services.examples import problems
@@ -30,7 +31,7 @@ __all__ = ["add_routing"]
 NEEDED = '{"images": ["base64…"], "metadata": {"sensor": …}}'
 
 
-def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings) -> None:
+def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Canaries, settings: Settings) -> None:
     """Add the routes; answers to nothing until it is served."""
     book = RuleBook(catalogue, settings)
     add_rules(api, book, settings)
@@ -65,13 +66,13 @@ def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Sett
             looked = await hosts.look([Asked(picture=pictures[n], place=about[n].place) for n in left], ontology)
             decided |= await asyncio.to_thread(by_looks, catalogue, left, looked)
         groups = grouped(decided)
-        asked = [(card, [pictures[place] for place in places]) for card, places in groups]
-        answers = await hosts.predict_each(asked) if asked else []
+        wanted = [Wanted(card=one.card, pictures=[pictures[n] for n in one.places], live=one.live) for one in groups]
+        answers = await canaries.predict_each(wanted)
         tally().abstentions.update(one.abstention.reason for one in decided.values() if one.abstention is not None)
         return RoutedPrediction(
             images=shaped(decided, groups, answers, min_score),
             domains=None if looked is None else DomainsOut.of(looked),
-            timings=RoutedTimings.of(looked, answers, total_s=time.perf_counter() - started),
+            timings=RoutedTimings.of(looked, [answer for _, answer in answers], total_s=time.perf_counter() - started),
         )
 
 

@@ -17,6 +17,7 @@ from services.problems import as_problem
 from services.schemas import ImageLabels, ModelUsed, Problem
 from services.settings import Settings
 from training.errors import MicroModelError, TooLarge
+from training.store.card import Card
 
 __all__ = ["AnswerLine", "PictureLine", "Stream"]
 
@@ -25,7 +26,7 @@ AHEAD = 8  # pictures of one stream that are under way at once; the body is read
 NEEDED = '{"id": "…", "image": "base64…"}'
 _AROUND = 1024  # bytes of a line beside the picture
 _log = logging.getLogger(__name__)
-Ask = Callable[[list[Picture]], Awaitable[Answer]]
+Ask = Callable[[list[Picture]], Awaitable[tuple[Card, Answer]]]
 
 
 class PictureLine(BaseModel):
@@ -56,7 +57,7 @@ class Stream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, request: Request, settings: Settings, model: ModelUsed, min_score: float, ask: Ask) -> None:
-        """ask: the answer to one picture, or the error that its line gets."""
+        """model: whose answers are wanted. ask: who answered one picture and what, or the error that its line gets."""
         self.status_code, self.background = 200, None
         self.init_headers()
         del self.headers["content-length"]
@@ -105,9 +106,9 @@ class Stream(Response):
         given = None
         try:
             given = await asyncio.to_thread(parsed, PictureLine, line, self._settings, needed=NEEDED)
-            answer = await self._ask([await asyncio.to_thread(self._picture, given.image, position)])
+            card, answer = await self._ask([await asyncio.to_thread(self._picture, given.image, position)])
             image = ImageLabels.of(answer.labels[0], answer.sizes_wh[0], self._min_score, answer.keypoint_names)
-            return self._line(AnswerLine(position=position, id=given.id, model=self._model, image=image))
+            return self._line(AnswerLine(position=position, id=given.id, model=ModelUsed.of(card), image=image))
         except Exception as error:
             if not isinstance(error, MicroModelError):
                 _log.exception("unexpected error request_id=%s line=%d", self._request.scope.get("request_id"), position)

@@ -18,6 +18,7 @@ __all__ = [
     "BadShardId",
     "BadVideo",
     "ConflictingAction",
+    "ConflictingCanary",
     "ConflictingJob",
     "ConflictingRules",
     "CorruptLedger",
@@ -183,6 +184,10 @@ class AlreadyExists(MicroModelError):
 
 class ConflictingAction(BadInput):
     """The ledger already has another action under the same event id; nothing of the batch was recorded."""
+
+
+class ConflictingCanary(BadInput):
+    """A trial of a generation that another one is in the way of, that is over, or that there is none of."""
 
 
 class ConflictingRules(BadInput):

@@ -47,6 +47,7 @@ def status(
 
 def _row(one: "ShardStatus") -> dict[str, Any]:
     refused = f"; {one.refused} was refused" if one.refused else ""
+    trial = f"; {one.canary} on trial: {one.trial}" if one.trial else ""
     return {
         "shard": one.shard_id,
         "ontology": one.ontology,
@@ -58,5 +59,5 @@ def _row(one: "ShardStatus") -> dict[str, Any]:
         "drawn": one.drawn,
         "corrected": one.corrected,
         "seconds": round(one.human_seconds),
-        "gate": f"{one.status}: {one.reason}{refused}" if one.status else None,
+        "gate": f"{one.status}: {one.reason}{refused}{trial}" if one.status else None,
     }

@@ -16,6 +16,7 @@ import torch
 from training.data.identifiers import check_identifier
 from training.errors import AlreadyExists, BadShardId, MissingObject, UnknownModel
 from training.store.bases import Base, Bases
+from training.store.canaries import Canaries
 from training.store.card import Card
 from training.store.decisions import Decision, Decisions
 from training.store.documents import from_json_bytes, to_json_bytes
@@ -31,11 +32,12 @@ _POINTER = re.compile(r"live/(\d+)\.json")
 
 
 class Registry:
-    """The micro-models of one store, and in `bases` the trunks that they share."""
+    """The micro-models of one store, in `bases` the trunks that they share, in `canaries` the generations on trial."""
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self.bases = Bases(objects)
+        self.canaries = Canaries(objects)
 
     def publish(self, card: Card, tensors: Mapping[str, torch.Tensor], base: Base | None = None) -> Card:
         """Commit one generation, whole or not at all; returns the card as published.

@@ -107,8 +107,32 @@ def test_a_rollback_that_means_nothing_is_named_and_changes_nothing(store: Store
     assert store.registry.live(*MODEL) == 2
 
 
-def test_a_rollback_needs_a_generation(store: Store) -> None:
-    assert run.invoke(app, ["rollback", "dog", "--store", store.url]).exit_code == 2
+def test_a_trial_is_begun_shown_and_taken_back(store: Store) -> None:
+    def rollback(*words: str) -> str:
+        result = run.invoke(app, ["rollback", "dog", *words, "--store", store.url])
+        assert result.exit_code == 0, result.output
+        return run.invoke(app, ["status", "dog", "--store", store.url]).stdout
+
+    assert "3 on trial: running with 10%" in rollback("--to", "3", "--canary", "0.1")
+    assert store.registry.live(*MODEL) == 2
+    assert "3 on trial: withdrawn: withdrawn" in rollback()
+    rollback("--to", "1", "--canary", "0.5")
+    assert "1 on trial: promoted: after trial 3 against 2" in rollback("--to", "1")
+    assert store.registry.live(*MODEL) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "ConflictingCanary: dog detection.dog: no generation is on trial, needed --to N"),
+        (["--canary", "0.1"], "ConflictingCanary: dog: --canary 0.1 without --to, needed the generation to try"),
+        (["--to", "1", "--canary", "2"], "BadInput: dog detection.dog: a share of 2.0, needed one between 0 and 1"),
+        (["--to", "2", "--canary", "0.1"], "AlreadyLive: dog@2 detection.dog: is live, needed another generation"),
+    ],
+)
+def test_a_trial_that_cannot_be_is_named(store: Store, words: list[str], said: str) -> None:
+    result = run.invoke(app, ["rollback", "dog", *words, "--store", store.url])
+    assert (result.exit_code, result.stderr.strip()) == (2, said)
 
 
 def test_status_charges_a_persons_own_seconds_and_says_where_each_is_from(store: Store, tmp_path: Path) -> None:
