@@ -18,7 +18,7 @@ __all__ = ["build"]
 
 
 def build(args: Settings) -> Application:
-    """Ingress in front of hosts, over the store that `args` names.
+    """Ingress in front of hosts, or with a host in itself, over the store that `args` names.
 
     Raises:
         StoreUnusable: there is no store of ours there.
@@ -26,23 +26,36 @@ def build(args: Settings) -> Application:
     """
     url = args.store if "://" in args.store else str(Path(args.store).resolve())
     settings = args.model_copy(update={"store": Store.open(url).url, "keys_file": _checked(args.keys_file)})
-    host = serve.deployment(
+    app: Application = _ingress(settings).bind(settings, _host(settings).bind(settings) if settings.hosts else None)
+    return app
+
+
+def _host(settings: Settings) -> serve.Deployment:
+    deployment: serve.Deployment = serve.deployment(
         name="Host",
         num_replicas=settings.hosts,
-        ray_actor_options={"num_cpus": settings.threads_per_host, "num_gpus": settings.gpus_per_host},
+        ray_actor_options=_computing(settings),
         max_ongoing_requests=2 * settings.batch_requests,
         max_queued_requests=settings.queued_per_ingress,
     )(Host)
-    ingress = serve.deployment(
+    return deployment
+
+
+def _ingress(settings: Settings) -> serve.Deployment:
+    deployment: serve.Deployment = serve.deployment(
         name="Ingress",
         num_replicas=settings.ingresses,
-        ray_actor_options={"num_cpus": settings.cpus_per_ingress},
+        ray_actor_options={"num_cpus": settings.cpus_per_ingress} if settings.hosts else _computing(settings),
         max_ongoing_requests=settings.ongoing_per_ingress,
         max_queued_requests=settings.queued_per_ingress,
         backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_AFTER_S),
     )(serve.ingress()(Ingress))
-    app: Application = ingress.bind(settings, host.bind(settings))
-    return app
+    return deployment
+
+
+def _computing(settings: Settings) -> dict[str, Any]:
+    """What a replica that computes reserves."""
+    return {"num_cpus": settings.threads_per_host, "num_gpus": settings.gpus_per_host}
 
 
 def _checked(keys_file: str | None) -> str | None:

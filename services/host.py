@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from ray import serve
 
-from services.answering import Answer, Answerer, Question
+from services.answering import Answer, Answerer
+from services.batcher import Batcher
 from services.budget import Budget
 from services.line_answering import LineAnswer, answer_line
 from services.looking import Asked, Looked, Looker
@@ -40,8 +40,8 @@ class Host:
         self._budget = Budget(settings.max_host_pixels)
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, "prepare", torch.set_num_threads, (1,))
         self._answering = ThreadPoolExecutor(1, "answer", torch.set_num_threads, (settings.threads_per_host,))
-        self._batched.set_max_batch_size(settings.batch_requests)  # type: ignore[attr-defined]
-        self._batched.set_batch_wait_timeout_s(settings.batch_wait_s)  # type: ignore[attr-defined]
+        most, wait_s = settings.batch_requests, settings.batch_wait_s
+        self._batcher = Batcher(self._answerer.answer, self._answering, most=most, wait_s=wait_s)
 
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         """Labels of the pictures by the micro-model of `card`.
@@ -87,21 +87,19 @@ class Host:
         """
         async with self._budget.hold(sum(picture.num_pixels for picture in pictures) + CROP_PIXELS):
             prepare = partial(self._answerer.prepare_line, line, pictures)
-            return await answer_line(line, prepare, self._batched, executor=self._preparing)
+            return await answer_line(line, prepare, self._batcher.ask, executor=self._preparing)
 
     async def check(self) -> None:
         """Answers once the host is ready."""
 
     async def _answered(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         started = time.perf_counter()
-        question = await asyncio.get_running_loop().run_in_executor(self._preparing, self._answerer.prepare, card, pictures)
+        with self._batcher.coming():
+            loop = asyncio.get_running_loop()
+            question = await loop.run_in_executor(self._preparing, self._answerer.prepare, card, pictures)
         prepared = time.perf_counter()
-        answer = await self._batched(question)
+        answer = await self._batcher.ask(question)
         if isinstance(answer, Exception):
             raise answer
         wait_s = max(0.0, time.perf_counter() - prepared - answer.model_s)
         return replace(answer, prepare_s=prepared - started, wait_s=wait_s)
-
-    @serve.batch
-    async def _batched(self, questions: list[Question]) -> list[Answer | Exception]:
-        return await asyncio.get_running_loop().run_in_executor(self._answering, self._answerer.answer, questions)

@@ -1,4 +1,4 @@
-"""The deployment that faces HTTP: the API over a catalogue of its own and a handle to the hosts."""
+"""The deployment that faces HTTP: the API over a catalogue of its own, and a handle to the hosts or a host of its own."""
 
 import asyncio
 import logging
@@ -19,6 +19,7 @@ from services.keys import KeyFile
 from services.line_answering import LineAnswer
 from services.looking import Asked, Looked
 from services.measures import RayMeters
+from services.near_host import NearHost
 from services.payload import Picture
 from services.ray_jobs import RayJobs
 from services.settings import Settings
@@ -37,11 +38,12 @@ _log = logging.getLogger(__name__)
 class Ingress:
     """Wrapped by serve.ingress(), which asks it for its app once it is constructed."""
 
-    def __init__(self, settings: Settings, host: DeploymentHandle[Any]) -> None:
+    def __init__(self, settings: Settings, host: DeploymentHandle[Any] | None) -> None:
+        """host: None for one in this process."""
         logging.getLogger("services").setLevel(logging.INFO)
         self._settings = settings
         self._catalogue = Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s)
-        self._hosts = RemoteHosts(host, timeout_s=settings.request_timeout_s)
+        self._hosts = NearHost(settings) if host is None else RemoteHosts(host, timeout_s=settings.request_timeout_s)
         self._keys = None if settings.keys_file is None else KeyFile(Path(settings.keys_file))
         if self._keys is None:
             _log.warning("no keys: only loopback is answered")

@@ -52,7 +52,9 @@ class Settings(BaseSettings):
 
     cache_mib: int = Field(default=512, gt=0, description="Weights one host keeps in memory")
     batch_requests: int = Field(default=16, gt=0, description="Requests, of any models, answered in one bank pass at most")
-    batch_wait_s: float = Field(default=0.005, ge=0, description="Seconds a request waits for others to join its batch")
+    batch_wait_s: float = Field(
+        default=0.005, ge=0, description="Seconds a pass waits for requests whose pictures are being decoded"
+    )
     request_timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds until a request that no host has answered is given up"
     )
@@ -60,7 +62,9 @@ class Settings(BaseSettings):
     eye_backbone: str = Field(default="mobilenet_v2", min_length=1, description="Network that tells domains apart, as in `fit`")
     eye_weights: str = Field(default="auto", min_length=1, description="Its weights, as in `fit`")
 
-    hosts: int = Field(default=1, gt=0, description="Host replicas; each can answer for every micro-model")
+    hosts: int = Field(
+        default=1, ge=0, description="Host replicas; each can answer for every micro-model. 0: every ingress is a host itself"
+    )
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
     gpus_per_host: float = Field(
         default=0.0, ge=0, description="GPUs reserved for one host, a share is fine; it computes on one that it sees either way"

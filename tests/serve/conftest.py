@@ -1,4 +1,4 @@
-"""Two shards fitted for real, and the application that serves them on a Ray of two CPUs."""
+"""Two shards fitted for real, and the application that serves them on a Ray of three CPUs."""
 
 import os
 import shutil
@@ -153,7 +153,7 @@ def client(world: World) -> Iterator[httpx.Client]:
         port = probing.getsockname()[1]
     os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "services.front:middlewares"
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         settings = Settings(
