@@ -5,12 +5,11 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ray.serve.config import BackpressureConfig
 
+from services.deploying import host_options, ingress_options
 from services.host import Host
 from services.ingress import Ingress
 from services.keys import KeyFile
-from services.problems import RETRY_AFTER_S
 from services.settings import Settings
 from training.store.store import Store
 
@@ -26,36 +25,10 @@ def build(args: Settings) -> Application:
     """
     url = args.store if "://" in args.store else str(Path(args.store).resolve())
     settings = args.model_copy(update={"store": Store.open(url).url, "keys_file": _checked(args.keys_file)})
-    app: Application = _ingress(settings).bind(settings, _host(settings).bind(settings) if settings.hosts else None)
+    host = serve.deployment(name="Host", **host_options(settings))(Host).bind(settings) if settings.hosts else None
+    ingress = serve.deployment(name="Ingress", **ingress_options(settings))(serve.ingress()(Ingress))
+    app: Application = ingress.bind(settings, host)
     return app
-
-
-def _host(settings: Settings) -> serve.Deployment:
-    deployment: serve.Deployment = serve.deployment(
-        name="Host",
-        num_replicas=settings.hosts,
-        ray_actor_options=_computing(settings),
-        max_ongoing_requests=2 * settings.batch_requests,
-        max_queued_requests=settings.queued_per_ingress,
-    )(Host)
-    return deployment
-
-
-def _ingress(settings: Settings) -> serve.Deployment:
-    deployment: serve.Deployment = serve.deployment(
-        name="Ingress",
-        num_replicas=settings.ingresses,
-        ray_actor_options={"num_cpus": settings.cpus_per_ingress} if settings.hosts else _computing(settings),
-        max_ongoing_requests=settings.ongoing_per_ingress,
-        max_queued_requests=settings.queued_per_ingress,
-        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_AFTER_S),
-    )(serve.ingress()(Ingress))
-    return deployment
-
-
-def _computing(settings: Settings) -> dict[str, Any]:
-    """What a replica that computes reserves."""
-    return {"num_cpus": settings.threads_per_host, "num_gpus": settings.gpus_per_host}
 
 
 def _checked(keys_file: str | None) -> str | None:

@@ -1,6 +1,8 @@
 """Everything about the service that can be set: arguments of `services.app:build`, else MICROMODELS_* variables."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
@@ -65,6 +67,19 @@ class Settings(BaseSettings):
     hosts: int = Field(
         default=1, ge=0, description="Host replicas; each can answer for every micro-model. 0: every ingress is a host itself"
     )
+    max_hosts: int | None = Field(
+        default=None,
+        gt=0,
+        description="As many hosts at most, as the queue asks for, and `hosts` at least; without it always `hosts`",
+    )
+    scale_up_after_s: float = Field(default=30.0, ge=0, description="Seconds that the queue asks for more hosts until they come")
+    scale_down_after_s: float = Field(default=600.0, ge=0, description="Seconds that fewer would do until some go")
+    drain_timeout_s: float = Field(
+        default=60.0, ge=0, description="Seconds that a replica which has to go may take for what it was asked before"
+    )
+    surge_percent: int = Field(
+        default=0, ge=0, le=100, description="Hosts of new code that come before old ones go; needs CPUs for both"
+    )
     threads_per_host: int = Field(default=1, gt=0, description="CPUs of one host, and its torch threads")
     gpus_per_host: float = Field(
         default=0.0, ge=0, description="GPUs reserved for one host, a share is fine; it computes on one that it sees either way"
@@ -77,3 +92,9 @@ class Settings(BaseSettings):
     queued_per_ingress: int = Field(
         default=256, gt=0, description="Requests that wait for an ingress, and for a host, at most; more get 503"
     )
+
+    @model_validator(mode="after")
+    def _max_hosts_are_no_fewer(self) -> Self:
+        if self.max_hosts is not None and not 0 < self.hosts <= self.max_hosts:
+            raise ValueError(f"max_hosts {self.max_hosts}, needed at least hosts, {self.hosts}, and those at least 1")
+        return self

@@ -1,4 +1,4 @@
-"""Two shards fitted for real, and the application that serves them on a Ray of three CPUs."""
+"""Two shards fitted for real, and the application that serves them on a Ray of four CPUs, however many there are."""
 
 import os
 import shutil
@@ -146,25 +146,30 @@ def _said(pid: int, name: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def client(world: World) -> Iterator[httpx.Client]:
+def settings(world: World) -> Settings:
+    """Of the whole application."""
+    return Settings(
+        store=world.store.url,
+        live_ttl_s=0.2,
+        batch_wait_s=0.2,
+        max_images=8,
+        max_image_bytes=200_000,
+        max_input_pixels=100_000,
+        eye_weights="none",
+    )
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings) -> Iterator[httpx.Client]:
     """A client of the whole application: proxy, ingress, host."""
     with socket.socket() as probing:
         probing.bind(("127.0.0.1", 0))
         port = probing.getsockname()[1]
     os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "services.front:middlewares"
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        settings = Settings(
-            store=world.store.url,
-            live_ttl_s=0.2,
-            batch_wait_s=0.2,
-            max_images=8,
-            max_image_bytes=200_000,
-            max_input_pixels=100_000,
-            eye_weights="none",
-        )
         serve.run(build(settings), name="micromodels", route_prefix="/")
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             yield client
