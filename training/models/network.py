@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.errors import BadBackbone
 from training.models.backbones import Trunk
 from training.models.shared_trunk import SeenThrough
 
@@ -64,7 +65,13 @@ class DenseNetwork(nn.Module):
     std: Tensor
 
     def __init__(self, trunk: Trunk | SeenThrough, config: DenseConfig) -> None:
+        """Raises BadBackbone: a trunk without padding, whose maps do not lie over the picture."""
         super().__init__()
+        if any(DEEPEST_STRIDE % stride for stride in trunk.strides):
+            raise BadBackbone(
+                f"backbone {config.backbone!r}: maps at strides {trunk.strides}, needed divisors of {DEEPEST_STRIDE}; "
+                "only classes of whole frames can be fitted on it"
+            )
         self.config = config
         self.trunk = trunk
         width = config.neck_channels

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from training.errors import BadBackbone
 from training.models import pretrained
 from training.models.backbones import Backbone, empty_trunk, resolve_weights, starting_trunk, weights_hash
+from training.models.network import DenseConfig, DenseNetwork
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18", "regnet_y_400mf", "shufflenet_v2_x0_5", "efficientnet_b0"])
@@ -22,6 +23,13 @@ def test_a_trunk_is_tapped_at_every_stride_from_four_on(name: str) -> None:
 def test_a_network_without_convolutional_stages_is_refused_by_name(name: str) -> None:
     with pytest.raises(BadBackbone, match=name):
         empty_trunk(name)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_1"])
+def test_a_network_without_padding_is_refused_where_things_are_to_be_found_in_the_picture(name: str) -> None:
+    config = DenseConfig(backbone=name, scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 1})
+    with pytest.raises(BadBackbone, match=rf"'{name}': maps at strides \(4, 8, 18.*needed divisors of 32"):
+        DenseNetwork(empty_trunk(name), config)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
