@@ -1,6 +1,11 @@
-"""Random views of the labelled frames: crops, magnification, shift, mirror, light. Labels follow through the Placement."""
+"""Random views of the labelled frames: crops, magnification, shift, mirror, light. Labels follow through the Placements.
 
-from dataclasses import replace
+V views.
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum, auto
+from math import ceil, hypot
 
 import numpy as np
 import torch
@@ -8,12 +13,50 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.learning.recipes import Recipe
-from training.models.geometry import Placement
 from training.models.network import DEEPEST_STRIDE
+from training.models.placements import Placements
 
-__all__ = ["crop_size", "random_placement", "relight"]
+__all__ = ["Chance", "Scenes", "crop_size", "random_placements", "reach", "relight"]
 
 FOCUSED = 0.7  # share of the crops that are put around an object
+ROUNDING = 4  # pixels: of scaled sizes to whole ones, of windows, and what bilinear interpolation touches
+
+Numbers = NDArray[np.float64]
+
+
+class Chance(IntEnum):
+    """What is left to chance in a view: which of its random numbers says it."""
+
+    ZOOM = 0
+    MIRROR = auto()
+    QUARTER = auto()
+    TURN = auto()
+    FOCUSED = auto()
+    FOCUS = auto()
+    SHIFT_X = auto()
+    SHIFT_Y = auto()
+    JITTER_X = auto()
+    JITTER_Y = auto()
+    GAIN = auto()
+    OFFSET = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenes:
+    """What views are of, one frame each.
+
+    frame_V2: width and height, pixels. scale_V: input pixels per frame pixel. turn_V: largest random turn, degrees.
+    bounded_V: whether nothing exists beyond the frame.
+    focus_X2: x, y of things worth looking at, frame pixels, of which a view has `num_focus_V` from `first_focus_V` on.
+    """
+
+    frame_V2: NDArray[np.int64]
+    scale_V: Numbers
+    turn_V: Numbers
+    bounded_V: NDArray[np.bool_]
+    focus_X2: Numbers
+    first_focus_V: NDArray[np.int64]
+    num_focus_V: NDArray[np.int64]
 
 
 def crop_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
@@ -26,64 +69,59 @@ def crop_size(width: int, height: int, max_pixels: int) -> tuple[int, int]:
     return min(w, max(DEEPEST_STRIDE, int(max_pixels / h) // DEEPEST_STRIDE * DEEPEST_STRIDE)), h
 
 
-def random_placement(
-    *,
-    frame_size: tuple[int, int],
-    scale: float,
-    crop: tuple[int, int],
-    focus_N2: NDArray[np.float32],
-    recipe: Recipe,
-    turn: float,
-    bounded: bool,
-    random: np.random.Generator,
-) -> Placement:
-    """Where one training picture looks.
+def reach(crop: tuple[int, int], recipe: Recipe) -> int:
+    """Pixels of a scaled picture that a view spans at most, however it is turned."""
+    return ceil(hypot(*crop) * recipe.zoom) + ROUNDING
+
+
+def random_placements(chance_VR: Numbers, scenes: Scenes, crop: tuple[int, int], recipe: Recipe) -> Placements:
+    """Where V training pictures look.
 
     Args:
-        frame_size: width, height in frame pixels.
+        chance_VR: 0..1, a column for each Chance.
         crop: width, height in input pixels.
-        focus_N2: x, y of things worth looking at, frame pixels; may be empty.
-        turn: largest random turn, degrees.
     """
-    place = Placement(
-        frame_width=frame_size[0],
-        frame_height=frame_size[1],
+    zoomed_V1 = (scenes.scale_V * recipe.zoom ** _signed(chance_VR[:, Chance.ZOOM]))[:, None]
+    # what is seen straight from above has no upright, so tiles also turn by quarters
+    quarters_V = np.where(scenes.bounded_V, 0.0, 90.0 * np.floor(4 * chance_VR[:, Chance.QUARTER]))
+    places = Placements(
         width=crop[0],
         height=crop[1],
-        scale_x=(zoomed := scale * float(np.exp(random.uniform(-1, 1) * np.log(recipe.zoom)))),
-        scale_y=zoomed,
-        mirror=bool(random.random() < recipe.mirror),
-        turn=_turn(turn, bounded, random),
-        bounded=bounded,
+        frame_V2=scenes.frame_V2,
+        scale_V2=zoomed_V1.repeat(2, axis=1),
+        shift_V2=np.zeros((len(chance_VR), 2)),
+        mirror_V=chance_VR[:, Chance.MIRROR] < recipe.mirror,
+        turn_V=quarters_V + scenes.turn_V * _signed(chance_VR[:, Chance.TURN]),
+        bounded_V=scenes.bounded_V,
     )
-    focused = len(focus_N2) > 0 and random.random() < FOCUSED
-    focus = place.points_to_input(focus_N2[random.integers(len(focus_N2))])[0] if focused else None
-    low_high = [_range(crop[axis] - frame_size[axis] * zoomed) for axis in (0, 1)]
-    shifts = []
-    for axis, (low, high) in enumerate(low_high):
-        if focus is None:
-            shift = random.uniform(low, high)
-        else:
-            shift = float(np.clip(random.uniform(0.2, 0.8) * crop[axis] - focus[axis], low, high))
-        shifts.append(shift + random.uniform(-1, 1) * recipe.jitter * min(crop[axis], frame_size[axis] * zoomed))
-    return replace(place, shift_x=shifts[0], shift_y=shifts[1])
+    covered_V2 = scenes.frame_V2 * zoomed_V1
+    slack_V2 = crop - covered_V2  # negative where the frame is larger than the view
+    low_V2, high_V2 = np.minimum(slack_V2, 0.0), np.maximum(slack_V2, 0.0)  # the view stays full, or the frame whole
+    share_V2 = chance_VR[:, [Chance.SHIFT_X, Chance.SHIFT_Y]]
+    shift_V2 = low_V2 + share_V2 * (high_V2 - low_V2)
+    focused = np.flatnonzero((scenes.num_focus_V > 0) & (chance_VR[:, Chance.FOCUSED] < FOCUSED))
+    if len(focused):
+        which = (chance_VR[focused, Chance.FOCUS] * scenes.num_focus_V[focused]).astype(np.int64)
+        focus_2 = places.points_to_input(scenes.focus_X2[scenes.first_focus_V[focused] + which], focused)
+        wanted_2 = (0.2 + 0.6 * share_V2[focused]) * crop - focus_2
+        shift_V2[focused] = np.clip(wanted_2, low_V2[focused], high_V2[focused])
+    jitter_V2 = _signed(chance_VR[:, [Chance.JITTER_X, Chance.JITTER_Y]]) * recipe.jitter
+    return replace(places, shift_V2=shift_V2 + jitter_V2 * np.minimum(crop, covered_V2))
 
 
-def _range(slack: float) -> tuple[float, float]:
-    """Shifts that keep the view full, or the frame whole; slack is negative where the frame is larger than the view."""
-    return min(slack, 0.0), max(slack, 0.0)
-
-
-def _turn(most: float, bounded: bool, random: np.random.Generator) -> float:
-    """Degrees; what is seen straight from above has no upright, so tiles also turn by quarters."""
-    quarters = 0.0 if bounded else 90.0 * float(random.integers(4))
-    return quarters + float(random.uniform(-most, most))
-
-
-def relight(x_NCHW: Tensor, recipe: Recipe, random: np.random.Generator) -> Tensor:
+def relight(x_VCHW: Tensor, chance_VR: Numbers, recipe: Recipe) -> Tensor:
     """Change brightness and contrast of each picture."""
-    n = len(x_NCHW)
-    gain = torch.from_numpy(1 + random.uniform(-1, 1, n) * recipe.contrast).to(x_NCHW).view(n, 1, 1, 1)
-    offset = torch.from_numpy(random.uniform(-1, 1, n) * recipe.brightness).to(x_NCHW).view(n, 1, 1, 1)
-    mean = x_NCHW.mean(dim=(1, 2, 3), keepdim=True)
-    return ((x_NCHW - mean) * gain + mean + offset).clamp(0, 1)
+    light_2V = np.stack(
+        [
+            1 + _signed(chance_VR[:, Chance.GAIN]) * recipe.contrast,
+            _signed(chance_VR[:, Chance.OFFSET]) * recipe.brightness,
+        ]
+    )
+    gain, offset = torch.from_numpy(light_2V).to(x_VCHW)[:, :, None, None, None]
+    mean = x_VCHW.mean(dim=(1, 2, 3), keepdim=True)
+    return torch.addcmul(offset + mean * (1 - gain), x_VCHW, gain).clamp_(0, 1)
+
+
+def _signed(chance: Numbers) -> Numbers:
+    """-1..1"""
+    return 2 * chance - 1

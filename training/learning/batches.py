@@ -3,14 +3,13 @@
 M fits, N pictures of each in a batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.learning.stack import Stack
-from training.learning.views import Views
 
 __all__ = ["Batches"]
 
@@ -24,8 +23,17 @@ class Batches:
     for 60,000 input pixels of a MobileNetV2.
     """
 
-    def __init__(self, stack: Stack, views: Sequence[Views], *, cached_views: int, batch_size: int) -> None:
-        self._stack, self._views, self._batch_size = stack, views, batch_size
+    def __init__(
+        self,
+        stack: Stack,
+        draw: Callable[[], tuple[Tensor, Targets]],
+        randoms: Sequence[np.random.Generator],
+        *,
+        cached_views: int,
+        batch_size: int,
+    ) -> None:
+        """draw: new pictures (M, N, 3, H, W) and their targets. randoms: of each fit, what chooses among kept maps."""
+        self._stack, self._draw, self._randoms, self._batch_size = stack, draw, randoms, batch_size
         self._kept = self._keep(cached_views) if cached_views else None
 
     def next(self) -> tuple[list[Tensor], Targets]:
@@ -35,17 +43,14 @@ class Batches:
         maps, targets = self._kept
         count = maps[0].shape[1]
         size = min(self._batch_size, count)
-        chosen = np.stack([views.random.choice(count, size, replace=False) for views in self._views])
+        chosen = np.stack([random.choice(count, size, replace=False) for random in self._randoms])
         chosen_MN = torch.from_numpy(chosen).to(self._stack.device)
-        fit_M1 = torch.arange(len(self._views), device=self._stack.device)[:, None]
+        fit_M1 = torch.arange(len(self._randoms), device=self._stack.device)[:, None]
         return [x[fit_M1, chosen_MN] for x in maps], {name: x[fit_M1, chosen_MN] for name, x in targets.items()}
 
     def _new(self) -> tuple[list[Tensor], Targets]:
-        drawn = [views.draw() for views in self._views]
-        device = self._stack.device
-        x_MNCHW = torch.stack([x_NCHW for x_NCHW, _ in drawn]).to(device)
-        targets = {name: torch.stack([targets[name] for _, targets in drawn]).to(device) for name in drawn[0][1]}
-        return self._stack.features(x_MNCHW), targets
+        x_MN3HW, targets = self._draw()
+        return self._stack.features(x_MN3HW), targets
 
     @torch.no_grad()
     def _keep(self, count: int) -> tuple[list[Tensor], Targets]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.errors import FitDiverged
 from training.learning.batches import Batches
+from training.learning.drawing import Drawing
 from training.learning.prepare import Fit
 from training.learning.recipes import Recipe
 from training.learning.stack import Stack
@@ -34,7 +35,9 @@ def descend(fits: Sequence[Fit], report: Report) -> dict[str, FitDiverged]:
     recipe, task = fits[0].recipe, fits[0].task
     stack = Stack([fit.network for fit in fits])
     optimiser, schedule = _optimiser(stack.learned(), recipe, fits[0].pretrained)
-    batches = Batches(stack, [fit.views for fit in fits], cached_views=recipe.cached_views, batch_size=recipe.batch_size)
+    drawing = Drawing([fit.views for fit in fits], stack.dtype)
+    randoms = [fit.views.random for fit in fits]
+    batches = Batches(stack, drawing.next, randoms, cached_views=recipe.cached_views, batch_size=recipe.batch_size)
     progress = _Progress([fit.labelled.shard_id for fit in fits], recipe, report)
     for step in range(1, recipe.steps + 1):
         maps, targets = batches.next()

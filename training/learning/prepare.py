@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from training.learning.drawing import Drawing
 from training.learning.labelled import LabelledFrames, Start
 from training.learning.norms import batch_norms, hold_norms, settle_norms
 from training.learning.recipes import Recipe
@@ -112,6 +113,6 @@ def _set_training(network: DenseNetwork, views: Views, pretrained: bool, recipe:
     network.train()
     frozen = recipe.parameters == "head"
     if frozen and not pretrained:
-        settle_norms(network, views.draw()[0])
+        settle_norms(network, Drawing([views]).next()[0][0])
     if frozen or pretrained:
         hold_norms(network.trunk)

@@ -40,6 +40,10 @@ class Stack:
     def device(self) -> torch.device:
         return self._networks[0].mean.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._networks[0].mean.dtype
+
     def learned(self) -> dict[str, Tensor]:
         """(M, …) each: the parameters that gradients flow into, by their name in a network."""
         return {name: tensor for name, tensor in self._own.items() if tensor.requires_grad}

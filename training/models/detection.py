@@ -7,7 +7,7 @@ regression over the central region with a generalised IoU loss follows FCOS (Tia
 N pictures, K classes, M objects of a picture, h x w cells of the output grid.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,24 +16,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms, generalized_box_iou_loss
+from torchvision.ops import batched_nms
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import BOX_SECONDS, Actions
+from training.models.box_truth import CORE, BoxTruth
 from training.models.coco_metrics import measure_boxes
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
+from training.models.objects import Objects
 
 __all__ = ["Detection", "focal_loss"]
 
 PRIOR_LOGIT = float(np.log(0.02 / 0.98))
-CENTRE_SPREAD = 0.15  # standard deviation of the heat, in box sides
-CORE = 0.5  # boxes are regressed where the heat of their own centre is above this
 NMS_IOU = 0.5
-BoxesInView = Callable[[FrameLabels, NDArray[np.float32], Placement], NDArray[np.float32]]
-
 FREE_TURN = 0.0  # a turned box is no longer tight
 # An object as sure as this is believed: where every labelled frame had one, where some had, where none had that many.
 ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE = 0.15, 0.3, 0.5
@@ -41,6 +39,7 @@ LOWEST_SCORE = 0.03
 SCORE_FACTORS = (1.0, 0.85, 1.2, 0.7, 1.4, 0.5, 1.6, 0.35, 1.8, 0.25)  # nearest to 1 first
 MAX_OBJECTS = 300
 MAX_LOG_RATIO = 4.0
+EPSILON = 1e-7  # of an area, square cells
 AGREEING = 5  # cells across, whose boxes of one object are averaged
 FOUND_IOU, TIGHT_IOU = 0.5, 0.7
 
@@ -52,11 +51,8 @@ class Detection:
     coordinates = False
     seconds = BOX_SECONDS
 
-    def __init__(
-        self, ontology: Ontology, boxes_in_view: BoxesInView = lambda frame, boxes, place: place.boxes_to_input(boxes)
-    ) -> None:
+    def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
-        self._boxes_in_view = boxes_in_view
         self._class_index = {name: index for index, name in enumerate(ontology.classes)}
 
     def branches(self) -> dict[str, int]:
@@ -107,20 +103,16 @@ class Detection:
             box.weight.mul_(0.1)
             box.bias = nn.Parameter(log_half)
 
-    def targets(
+    def truth(
         self,
         labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
+        sizes_hw: Sequence[tuple[int, int]],
         decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """heat (N, K, h, w), heat_weight (N, K, h, w), box (N, 4, h, w) xyxy in cells, box_weight (N, h, w).
-
-        A box that a machine drew and a person let stand says that something is there, not where its sides are: learned from as
-        if it were true, it would make every generation a little less exact than the one before.
-        """
-        pictures = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
-        return {name: torch.from_numpy(np.stack([picture[name] for picture in pictures])) for name in pictures[0]}
+        device: torch.device,
+    ) -> BoxTruth:
+        """In views of keypoints too, the points tell where a turned box is."""
+        objects = Objects.of(labels, self._class_index, self.ontology.keypoints)
+        return BoxTruth(objects=objects, num_classes=len(self.ontology.classes), device=device)
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         return focal_loss(outputs["heat"], targets["heat"], targets["heat_weight"]) + _box_loss(outputs["box"], targets)
@@ -187,35 +179,6 @@ class Detection:
         wrong = sum(len(match.missed) + len(match.spurious) for match in matches)
         return 2 * found / (2 * found + wrong) if found + wrong else 1.0
 
-    def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
-        rows, columns = place.height // config.output_stride, place.width // config.output_stride
-        heat = np.zeros((len(self.ontology.classes), rows, columns), np.float32)
-        weight = np.ones_like(heat)
-        if not place.bounded:  # nobody said what lies around a tile
-            weight[:, ~place.inside(rows, columns)] = 0
-        box = np.zeros((4, rows, columns), np.float32)
-        box_weight = np.zeros((rows, columns), np.float32)
-        frame_boxes, names, ambiguous = _boxes(frame)
-        drawn = [annotation.drawn for annotation in _boxed(frame)]
-        in_cells = self._boxes_in_view(frame, frame_boxes, place) / config.output_stride
-        order = np.argsort(-np.prod(in_cells[:, 2:] - in_cells[:, :2], axis=1))
-        y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
-        for index in order:  # small objects last: they win the cells they share with large ones
-            x1, y1, x2, y2 = in_cells[index]
-            k, cx, cy = self._class_index[names[index]], (x1 + x2) / 2, (y1 + y2) / 2
-            if ambiguous[index] or not (0 <= cx < columns and 0 <= cy < rows):
-                weight[k][(x > x1) & (x < x2) & (y > y1) & (y < y2)] = 0
-                continue
-            spread_x, spread_y = (max(CENTRE_SPREAD * side, 0.5) for side in (x2 - x1, y2 - y1))
-            bump = np.exp(-0.5 * (((x - cx) / spread_x) ** 2 + ((y - cy) / spread_y) ** 2))
-            centre = (min(int(cy), rows - 1), min(int(cx), columns - 1))
-            bump[centre] = 1
-            heat[k] = np.maximum(heat[k], bump)
-            core = bump > CORE
-            box[:, core] = np.array([[x1], [y1], [x2], [y2]], np.float32)
-            box_weight[core] = drawn[index] * bump[core] / bump[core].sum()
-        return {"heat": heat, "heat_weight": weight, "box": box, "box_weight": box_weight}
-
     def _picture_boxes(
         self, peaks_Khw: Tensor, boxes_4hw: Tensor, place: Placement, config: NetworkConfig, decoding: Mapping[str, Any]
     ) -> tuple[Annotation, ...]:
@@ -254,14 +217,10 @@ def _centred(place: Placement, x: float, y: float) -> bool:
     return 0 <= x < place.frame_width and 0 <= y < place.frame_height
 
 
-def _boxed(frame: FrameLabels) -> list[Annotation]:
-    return [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
-
-
-def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str], list[bool]]:
-    boxed = _boxed(frame)
+def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str]]:
+    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
     boxes_M4 = np.array([annotation.bbox_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
-    return boxes_M4, [annotation.class_name for annotation in boxed], [annotation.ambiguous for annotation in boxed]
+    return boxes_M4, [annotation.class_name for annotation in boxed]
 
 
 def _cells_to_boxes(log_distances_N4hw: Tensor) -> Tensor:
@@ -293,11 +252,24 @@ def focal_loss(logits: Tensor, heat: Tensor, weight: Tensor) -> Tensor:
 
 
 def _box_loss(log_distances: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    """Generalised IoU loss over the core of every object, each object counted once, averaged per picture."""
+    """Generalised IoU loss over the core of every object, each object counted once, averaged per picture.
+
+    Of all cells, weighted: to choose them a device would have to wait.
+    """
     weight_Nhw = targets["box_weight"]
-    picture, row, column = torch.nonzero(weight_Nhw, as_tuple=True)
-    predicted = _cells_to_boxes(log_distances)[picture, :, row, column]
-    wanted = targets["box"][picture, :, row, column]
-    loss = generalized_box_iou_loss(predicted, wanted) * weight_Nhw[picture, row, column]
-    total = torch.zeros(len(weight_Nhw), device=loss.device).index_add(0, picture, loss)
-    return total / weight_Nhw.flatten(1).sum(1).clamp(min=1)
+    loss_Nhw = 1 - _generalised_iou(_cells_to_boxes(log_distances), targets["box"])
+    return (loss_Nhw * weight_Nhw).flatten(1).sum(1) / weight_Nhw.flatten(1).sum(1).clamp(min=1)
+
+
+def _generalised_iou(one_N4hw: Tensor, other_N4hw: Tensor) -> Tensor:
+    """(N, h, w), -1..1, of boxes xyxy."""
+    shared = _area(torch.minimum(one_N4hw[:, 2:], other_N4hw[:, 2:]) - torch.maximum(one_N4hw[:, :2], other_N4hw[:, :2]))
+    around = _area(torch.maximum(one_N4hw[:, 2:], other_N4hw[:, 2:]) - torch.minimum(one_N4hw[:, :2], other_N4hw[:, :2]))
+    both = sum(_area(boxes[:, 2:] - boxes[:, :2]) for boxes in (one_N4hw, other_N4hw)) - shared
+    return shared / (both + EPSILON) - (around - both) / (around + EPSILON)
+
+
+def _area(sides_N2hw: Tensor) -> Tensor:
+    """0 where a side is negative."""
+    width, height = sides_N2hw.clamp(min=0).unbind(1)
+    return width * height

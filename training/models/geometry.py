@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Placement"]
+__all__ = ["Placement", "affine"]
 
 Points = NDArray[np.floating[Any]]
 
@@ -35,13 +35,15 @@ class Placement:
 
     def matrix(self) -> NDArray[np.float64]:
         """(3, 3): homogeneous frame pixels -> input pixels."""
-        cx, cy = self.frame_width / 2, self.frame_height / 2
-        cos, sin = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
-        to_centre = np.array([[-1.0 if self.mirror else 1.0, 0, cx if self.mirror else -cx], [0, 1, -cy], [0, 0, 1]])
-        turned = np.array([[cos, -sin, cx], [sin, cos, cy], [0, 0, 1]]) @ to_centre
-        placed: NDArray[np.float64] = np.diag([self.scale_x, self.scale_y, 1.0]) @ turned
-        placed[:2, 2] += (self.shift_x, self.shift_y)
-        return placed
+        matrix = np.eye(3)
+        matrix[:2] = affine(
+            np.array([self.frame_width, self.frame_height]),
+            np.array([self.scale_x, self.scale_y]),
+            np.array([self.shift_x, self.shift_y]),
+            np.array(self.mirror),
+            np.array(self.turn),
+        )
+        return matrix
 
     def points_to_input(self, points_N2: Points) -> NDArray[np.float32]:
         """x, y in frame pixels -> x, y in input pixels."""
@@ -77,6 +79,22 @@ class Placement:
         assert self.turn == 0, "the box of a turned ellipse does not tell the ellipse"
         corners = self.points_to_frame(np.asarray(boxes_N4, np.float32).reshape(-1, 2)).reshape(-1, 2, 2)
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+def affine(
+    frame_2: NDArray[Any], scale_2: NDArray[Any], shift_2: NDArray[Any], mirror: NDArray[np.bool_], turn: NDArray[Any]
+) -> NDArray[np.float64]:
+    """(…, 2, 3): frame pixels -> input pixels, as the fields of a Placement say; any number of them at once.
+
+    frame_2, scale_2, shift_2: (…, 2), of x and y. mirror, turn: (…).
+    """
+    cx, cy = frame_2[..., 0] / 2, frame_2[..., 1] / 2
+    cos, sin, sign = np.cos(np.radians(turn)), np.sin(np.radians(turn)), np.where(mirror, -1.0, 1.0)
+    xx, xy = scale_2[..., 0] * cos * sign, -scale_2[..., 0] * sin
+    yx, yy = scale_2[..., 1] * sin * sign, scale_2[..., 1] * cos
+    x = scale_2[..., 0] * cx + shift_2[..., 0] - xx * cx - xy * cy
+    y = scale_2[..., 1] * cy + shift_2[..., 1] - yx * cx - yy * cy
+    return np.stack([xx, xy, x, yx, yy, y], axis=-1).reshape(*np.shape(cx), 2, 3)
 
 
 def _apply(matrix: Points, points_N2: Points) -> NDArray[np.float32]:

@@ -25,13 +25,12 @@ from training.models.detection import FOUND_IOU, Detection, focal_loss
 from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
-from training.models.point_boxes import around_points, boxes_in_view, common_margins, labelled_points
-from training.models.sides import mirrored_order
+from training.models.point_boxes import around_points, common_margins, labelled_points
+from training.models.point_truth import PointTruth
 
 __all__ = ["Keypoints"]
 
 DETAIL = 1.5  # points need this much more resolution than the box around them
-POINT_SPREAD = 1.2  # standard deviation of a point's heat, cells
 POINT_PRIOR_LOGIT = -4.0
 NEAR = 0.4  # an object looks for its points this far from their offsets, in box sides (standard deviation)
 OFFSET_WEIGHT = 5.0
@@ -50,7 +49,7 @@ class Keypoints:
     def __init__(self, ontology: Ontology) -> None:
         self.ontology = ontology
         self.seconds = keypoint_seconds(len(ontology.keypoints))
-        self._boxes = Detection(ontology, boxes_in_view)
+        self._boxes = Detection(ontology)
 
     def branches(self) -> dict[str, int]:
         points = len(self.ontology.keypoints)
@@ -87,17 +86,14 @@ class Keypoints:
         point = network.last_layer("point")
         point.bias = torch.nn.Parameter(torch.full((point.out_channels,), POINT_PRIOR_LOGIT))
 
-    def targets(
+    def truth(
         self,
         labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
+        sizes_hw: Sequence[tuple[int, int]],
         decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """Detection's; point (N, P, h, w) heat, point_weight (N, 1, h, w); offset (N, 2P, h, w) and its weight."""
-        placed = [self._picture_targets(frame, place, config) for frame, place in zip(labels, placements, strict=True)]
-        points = {name: torch.from_numpy(np.stack([picture[name] for picture in placed])) for name in placed[0]}
-        return {**self._boxes.targets(labels, placements, config, decoding), **points}
+        device: torch.device,
+    ) -> PointTruth:
+        return PointTruth(boxes=self._boxes.truth(labels, sizes_hw, decoding, device))
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         points = focal_loss(outputs["point"], targets["point"], targets["point_weight"])
@@ -161,46 +157,6 @@ class Keypoints:
             off += int(not (distances <= reach).all())
         off = min(off, boxes.confirm)
         return replace(boxes, adjust=boxes.adjust + off, confirm=boxes.confirm - off)
-
-    def _picture_targets(self, frame: FrameLabels, place: Placement, config: NetworkConfig) -> dict[str, NDArray[np.float32]]:
-        rows, columns = place.height // config.output_stride, place.width // config.output_stride
-        num_points = len(self.ontology.keypoints)
-        heat = np.zeros((num_points, rows, columns), np.float32)
-        offset = np.zeros((num_points, 2, rows, columns), np.float32)
-        weight = np.zeros((num_points, rows, columns), np.float32)
-        decided = place.inside(rows, columns)[None] | place.bounded
-        y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
-        for annotation in frame.annotations:
-            if annotation.bbox_xyxy is None or annotation.keypoints_xyv is None or annotation.ambiguous:
-                continue
-            boxes = np.array([annotation.bbox_xyxy], np.float32)
-            box = boxes_in_view(replace(frame, annotations=(annotation,)), boxes, place)[0] / config.output_stride
-            side = max(box[2] - box[0], box[3] - box[1])
-            centre = (box[:2] + box[2:]) / 2
-            near = (abs(x - centre[0]) < max(1.0, 0.2 * side)) & (abs(y - centre[1]) < max(1.0, 0.2 * side))
-            for p, (px, py, v) in enumerate(self._placed_points(annotation, place, config)):
-                if v == 0:
-                    continue
-                bump = np.exp(-0.5 * (((x - px) / POINT_SPREAD) ** 2 + ((y - py) / POINT_SPREAD) ** 2))
-                if v == 2 and 0 <= px < columns and 0 <= py < rows:
-                    bump[int(py), int(px)] = 1
-                    heat[p] = np.maximum(heat[p], bump)
-                offset[p, 0][near], offset[p, 1][near] = ((px - x) / side)[near], ((py - y) / side)[near]
-                weight[p][near] = 1
-        return {
-            "point": heat,
-            "point_weight": decided.astype(np.float32),
-            "offset": offset.reshape(2 * num_points, rows, columns),
-            "offset_weight": weight,
-        }
-
-    def _placed_points(self, annotation: Annotation, place: Placement, config: NetworkConfig) -> NDArray[np.float32]:
-        """(P, 3): x, y in cells and v, left and right names swapped in a mirrored view."""
-        points = np.array(annotation.keypoints_xyv, np.float32).reshape(-1, 3)
-        if place.mirror:
-            points = points[list(mirrored_order(self.ontology.keypoints))]
-        points[:, :2] = place.points_to_input(points[:, :2]) / config.output_stride
-        return points
 
     def _with_points(
         self,

@@ -1,4 +1,4 @@
-"""Boxes that people draw around an object's points: in turned views, and around the points that are found."""
+"""Boxes that people draw around an object's points: what is labelled, and around the points that are found."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.data.annotations import Annotation, FrameLabels
 from training.models.geometry import Placement
 
-__all__ = ["around_points", "boxes_in_view", "common_margins", "labelled_points"]
+__all__ = ["MIN_HULL", "around_points", "common_margins", "labelled_points"]
 
 MIN_HULL = 3  # points that span a box
 SAME_MARGIN = 0.05  # largest standard deviation, in sides, of the distances from points to their box
@@ -20,24 +20,6 @@ def labelled_points(truth: Annotation) -> tuple[NDArray[np.float64], NDArray[np.
     points = np.array(truth.keypoints_xyv or (), np.float64).reshape(-1, 3)
     placed = points[:, 2] > 0
     return points[placed, :2], placed
-
-
-def boxes_in_view(frame: FrameLabels, boxes_N4: NDArray[np.float32], place: Placement) -> NDArray[np.float32]:
-    """In a turned view, boxes around the turned points, as far around them on each side as they were on average."""
-    placed = place.boxes_to_input(boxes_N4)
-    if place.turn == 0:
-        return placed
-    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
-    for row, annotation in enumerate(boxed):
-        points, _ = labelled_points(annotation)
-        if len(points) < MIN_HULL:
-            continue
-        low, high = points.min(axis=0), points.max(axis=0)
-        margin = float(np.mean([*(low - boxes_N4[row, :2]), *(boxes_N4[row, 2:] - high)]))
-        turned = place.points_to_input(points.astype(np.float32))
-        reach = margin * np.array([place.scale_x, place.scale_y])
-        placed[row] = [*(turned.min(axis=0) - reach), *(turned.max(axis=0) + reach)]
-    return placed
 
 
 def common_margins(labels: Sequence[FrameLabels]) -> list[float] | None:

@@ -22,8 +22,8 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.models.actions import MASK_SECONDS, Actions
 from training.models.geometry import Placement
-from training.models.inputs import warp
 from training.models.mask_metrics import measure_masks, overlap
+from training.models.mask_truth import IGNORE, MaskTruth
 from training.models.network import DenseNetwork, NetworkConfig
 
 __all__ = ["Segmentation"]
@@ -31,7 +31,6 @@ __all__ = ["Segmentation"]
 DETAIL = 3.0  # a mask needs this much more resolution than a box of its size
 COMPLETE = 0.8  # labelled frames covered this far have no background, only pixels nobody decided about
 FREE_TURN = 5.0
-IGNORE = -1
 MIN_PIXELS = 16
 FOUND_IOU, TIGHT_IOU = 0.5, 0.7
 
@@ -76,22 +75,15 @@ class Segmentation:
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """The labels say nothing here that the first steps do not learn."""
 
-    def targets(
+    def truth(
         self,
         labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
+        sizes_hw: Sequence[tuple[int, int]],
         decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """mask: (N, H, W) int64 class maps, IGNORE beyond the frame."""
+        device: torch.device,
+    ) -> MaskTruth:
         unsaid = 0 if decoding["background"] else IGNORE
-        maps = []
-        for frame, place in zip(labels, placements, strict=True):
-            class_map = self._class_map(frame, (place.frame_height, place.frame_width), unsaid)
-            shifted = torch.from_numpy(class_map[None] - IGNORE)  # warp fills with 0, which now means IGNORE
-            whole = (0, 0, place.frame_width, place.frame_height)
-            maps.append(warp(shifted, whole, place, mode="nearest")[0, 0].round().long() + IGNORE)
-        return {"mask": torch.stack(maps)}
+        return MaskTruth.of([self._class_map(*pair, unsaid) for pair in zip(labels, sizes_hw, strict=True)], device)
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         wanted_NHW = targets["mask"]

@@ -6,6 +6,7 @@ Nothing outside the task files asks which task it has; `task_for` is the one tab
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from training.data.annotations import Annotation, FrameLabels
@@ -19,6 +20,7 @@ from training.models.grid import GridNetwork
 from training.models.keypoints import Keypoints
 from training.models.network import DenseNetwork, NetworkConfig
 from training.models.segmentation import Segmentation
+from training.models.truth import Truth
 
 __all__ = ["TASKS", "DenseTask", "GridTask", "Task", "task_for"]
 
@@ -83,14 +85,17 @@ class DenseTask(Task, Protocol):
         """Start the head where the labels say the average answer is."""
         ...
 
-    def targets(
+    def truth(
         self,
         labels: Sequence[FrameLabels],
-        placements: Sequence[Placement],
-        config: NetworkConfig,
+        sizes_hw: Sequence[tuple[int, int]],
         decoding: Mapping[str, Any],
-    ) -> dict[str, Tensor]:
-        """What the branches should say for N placed frames: name -> (N, …)."""
+        device: torch.device,
+    ) -> Truth:
+        """What the branches should say about any view of these frames.
+
+        sizes_hw: height and width of each frame, pixels. device: where it will be asked for.
+        """
         ...
 
     def loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ In float64: AdamW's first step is the sign of a gradient, so in float32 the nois
 whole networks go, fitted together or not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from numpy.typing import NDArray
 from torch import Tensor
 
 from training.data.annotations import Annotation, FrameLabels
@@ -20,6 +21,7 @@ from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.data.rle import encode, mask_box
 from training.errors import FitDiverged
+from training.learning.augment import Chance
 from training.learning.descend import descend
 from training.learning.fit import fit_bank
 from training.learning.labelled import LabelledFrames
@@ -66,16 +68,7 @@ def prepared(shard_id: str, task: str, recipe: Recipe, backbone: Backbone) -> Fi
     decoding = what.learned_limits(shard.labels, (64, 96))
     fit = prepare(shard, what, 1.0, decoding, recipe=recipe, backbone=backbone, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]
     fit.network.double()
-    fit.views.draw = in_float64(fit.views.draw)  # type: ignore[method-assign]
     return fit
-
-
-def in_float64(draw: Callable[[], tuple[Tensor, State]]) -> Callable[[], tuple[Tensor, State]]:
-    def drawn() -> tuple[Tensor, State]:
-        x_NCHW, targets = draw()
-        return x_NCHW.double(), {name: x.double() if x.is_floating_point() else x for name, x in targets.items()}
-
-    return drawn
 
 
 def state(fit: Fit) -> State:
@@ -160,12 +153,17 @@ def test_a_diverging_fit_changes_no_other(pretrained: Backbone) -> None:
 
 
 def _broken(shard_id: str, backbone: Backbone, recipe: Recipe, broken: bool) -> Fit:
-    """A fit whose second batch of pictures is not a number."""
+    """A fit whose second batch of pictures is lit by what is not a number."""
     fit = prepared(shard_id, "detection", recipe, backbone)
-    draw, drawn = fit.views.draw, iter(range(recipe.steps))
     if broken:
-        fit.views.draw = lambda: (lambda x, y: (x * (float("nan") if next(drawn) == 1 else 1.0), y))(*draw())  # type: ignore[method-assign]
+        choose, chosen = fit.views.choose, iter(range(recipe.steps))
+        fit.views.choose = lambda: unlit(*choose()) if next(chosen) == 1 else choose()  # type: ignore[method-assign]
     return fit
+
+
+def unlit(frames: NDArray[np.int64], chance: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    chance[:, Chance.GAIN] = np.nan
+    return frames, chance
 
 
 def test_a_descent_ends_early_when_every_fit_has_diverged(pretrained: Backbone) -> None:
@@ -173,14 +171,13 @@ def test_a_descent_ends_early_when_every_fit_has_diverged(pretrained: Backbone) 
     recipe = replace(TINY, steps=40, report_every=2, parameters="head")
     fit = prepared("one", "detection", recipe, pretrained)
     fit.network.float()
-    draw = fit.views.draw
+    choose = fit.views.choose
 
-    def counted() -> tuple[Tensor, State]:
+    def counted() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         said.append(1)
-        x_NCHW, targets = draw()
-        return x_NCHW.float() * float("nan"), {name: x.float() for name, x in targets.items()}
+        return unlit(*choose())
 
-    fit.views.draw = counted  # type: ignore[method-assign]
+    fit.views.choose = counted  # type: ignore[method-assign]
     assert "loss nan at step 1 of 40" in str(descend([fit], lambda *said: None)["one"])
     assert len(said) == 2
 

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -94,10 +93,9 @@ def test_kept_maps_are_those_of_the_first_views_and_are_computed_once() -> None:
 
     def draw() -> tuple[Tensor, dict[str, Tensor]]:
         drawn.append(torch.rand(2, 3, 64, 64))
-        return drawn[-1], {"mean": drawn[-1].mean(dim=(1, 2, 3))}
+        return drawn[-1][None], {"mean": drawn[-1].mean(dim=(1, 2, 3))[None]}
 
-    views = SimpleNamespace(draw=draw, random=np.random.default_rng(0))
-    batches = Batches(Stack([network]), [views], cached_views=3, batch_size=2)
+    batches = Batches(Stack([network]), draw, [np.random.default_rng(0)], cached_views=3, batch_size=2)
     seen = {}
     for _ in range(20):
         maps, targets = batches.next()

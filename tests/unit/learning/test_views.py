@@ -1,5 +1,6 @@
 """Augmentation and resolution: a picture and its boxes must move together, to the pixel."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 import torch
 
 from training.errors import BadRecipe
-from training.learning.augment import crop_size, random_placement
+from training.learning.augment import Chance, Scenes, crop_size, random_placements, reach
 from training.learning.recipes import RECIPES, quality, recipe
 from training.learning.resolution import input_scale
 from training.models.geometry import Placement
-from training.models.inputs import view
+from training.models.inputs import view, warp
+from training.models.placements import Placements, inverse
 
 
 @pytest.mark.parametrize("turn", [0.0, 90.0, 180.0, 270.0])
@@ -31,7 +33,7 @@ def test_a_box_lands_on_the_pixels_it_was_drawn_around(mirror: bool, turn: float
         mirror=mirror,
         turn=turn,
     )
-    seen = view([image], [(0, 0, 100, 60)], [place])[0, 0].numpy() > 0.5
+    seen = view([image], np.array([[0, 0, 100, 60]]), Placements.of([place]))[0, 0].numpy() > 0.5
     rows, columns = np.nonzero(seen)
     found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     (x1, y1, x2, y2) = place.boxes_to_input(np.array([[10, 20, 30, 40]], np.float32))[0]
@@ -40,24 +42,102 @@ def test_a_box_lands_on_the_pixels_it_was_drawn_around(mirror: bool, turn: float
     np.testing.assert_allclose([*corners.min(axis=0), *corners.max(axis=0)], [10, 20, 30, 40], atol=1e-3)
 
 
+def scenes(
+    count: int, *, size: tuple[int, int] = (1280, 720), focus: Sequence[Sequence[float]] = (), turn: float = 0.0
+) -> Scenes:
+    """Views of one frame, at its own scale."""
+    return Scenes(
+        frame_V2=np.array([size] * count),
+        scale_V=np.ones(count),
+        turn_V=np.full(count, turn),
+        bounded_V=np.ones(count, np.bool_),
+        focus_X2=np.array(focus).reshape(-1, 2),
+        first_focus_V=np.zeros(count, np.int64),
+        num_focus_V=np.full(count, len(focus)),
+    )
+
+
 def test_crops_look_at_objects_most_of_the_time() -> None:
-    random = np.random.default_rng(0)
-    focus = np.array([[900.0, 100.0]], np.float32)
-    inside = 0
-    for _ in range(200):
-        place = random_placement(
-            frame_size=(1280, 720),
-            scale=1.0,
-            crop=(256, 224),
-            focus_N2=focus,
-            recipe=quality(),
-            turn=0.0,
-            bounded=True,
-            random=random,
+    chance = np.random.default_rng(0).random((200, len(Chance)))
+    places = random_placements(chance, scenes(200, focus=[(900.5, 100.5)]), (256, 224), quality())
+    at = places.points_to_input(np.full((200, 2), (900.5, 100.5)), np.arange(200))
+    assert 130 <= int(((at >= 0) & (at < (256, 224))).all(axis=1).sum()) <= 190
+
+
+def test_crops_of_a_large_frame_without_objects_lie_all_over_it_and_within_it() -> None:
+    chance = np.random.default_rng(0).random((200, len(Chance)))
+    places = random_placements(chance, scenes(200), (256, 224), replace(quality(), jitter=0.0))
+    assert places.inside(7, 8).all()
+    middle = inverse(places.matrices()) @ np.array([128, 112, 1])
+    assert (np.ptp(middle, axis=0) > (800, 350)).all()
+
+
+def test_a_small_frame_stays_whole_within_its_view_but_for_the_jitter() -> None:
+    chance = np.random.default_rng(0).random((200, len(Chance)))
+    recipe = replace(quality(), zoom=1.0, jitter=0.0)
+    places = random_placements(chance, scenes(200, size=(90, 50), focus=[(5, 5)]), (96, 64), recipe)
+    corners = places.boxes_to_input(np.array([[0, 0, 90, 50]] * 200), np.arange(200))
+    assert (corners[:, :2] >= -1e-9).all()
+    assert (corners[:, 2:] <= np.array([96, 64]) + 1e-9).all()
+
+
+def placed(count: int) -> list[Placement]:
+    random = np.random.default_rng(3)
+    return [
+        Placement(
+            frame_width=int(random.integers(60, 200)),
+            frame_height=int(random.integers(60, 200)),
+            width=64,
+            height=96,
+            scale_x=float(random.uniform(0.5, 2)),
+            scale_y=float(random.uniform(0.5, 2)),
+            shift_x=float(random.uniform(-50, 10)),
+            shift_y=float(random.uniform(-50, 10)),
+            mirror=bool(random.integers(2)),
+            turn=float(random.uniform(-180, 180)),
+            bounded=False,
         )
-        x, y, _, _ = place.boxes_to_input(np.array([[900, 100, 901, 101]], np.float32))[0]
-        inside += 0 <= x < 256 and 0 <= y < 224
-    assert 130 <= inside <= 190
+        for _ in range(count)
+    ]
+
+
+def test_many_placements_are_each_placement_alone() -> None:
+    places, boxes = placed(8), np.random.default_rng(0).uniform(0, 50, (8, 4))
+    boxes[:, 2:] += boxes[:, :2]
+    together, every = Placements.of(places), np.arange(8)
+    points = together.points_to_input(boxes[:, :2], every)
+    for index, place in enumerate(places):
+        np.testing.assert_allclose(points[index], place.points_to_input(boxes[index, :2])[0], rtol=1e-5)
+        np.testing.assert_allclose(together.boxes_to_input(boxes, every)[index], place.boxes_to_input(boxes[index])[0], rtol=1e-5)
+        np.testing.assert_array_equal(together.inside(6, 4)[index], place.inside(6, 4))
+        np.testing.assert_allclose(
+            inverse(together.matrices())[index, :, :2], np.linalg.inv(place.matrix())[:2, :2], rtol=1e-9, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("span", [None, 240])
+def test_views_of_pictures_of_any_sizes_are_each_view_alone(span: int | None) -> None:
+    places = [replace(place, scale_x=(zoom := 0.9 + index / 40), scale_y=zoom) for index, place in enumerate(placed(8))]
+    random = np.random.default_rng(0)
+    sizes = [(300, 400) if index % 2 else (place.frame_height, place.frame_width) for index, place in enumerate(places)]
+    images = [torch.from_numpy(random.integers(0, 255, (3, *size), np.uint8)) for size in sizes]
+    extents = np.array([(-5.0, -9.0, width - 5, height - 9) for height, width in sizes])
+    together = view(images, extents, Placements.of(places), reach=span)
+    for index, place in enumerate(places):
+        alone = view(images[index : index + 1], extents[index : index + 1], Placements.of([place]), reach=span)
+        assert torch.equal(together[index], alone[0])
+        reference = warp(images[index], tuple(extents[index]), place)[0] / 255
+        torch.testing.assert_close(together[index], reference, atol=2e-3, rtol=0)
+    assert together.std() > 0.1
+
+
+def test_no_view_reaches_further_than_is_looked_at() -> None:
+    recipe, crop = quality(), (256, 224)
+    chance = np.random.default_rng(0).random((300, len(Chance)))
+    places = random_placements(chance, scenes(300, turn=180.0), crop, recipe)
+    corners = np.array([[0, 0, 1], [crop[0], 0, 1], [0, crop[1], 1], [*crop, 1]]).T
+    spans = np.ptp(inverse(places.matrices()) @ corners, axis=2)
+    assert spans.max() + 3 <= reach(crop, recipe) <= 1.1 * spans.max()
 
 
 @pytest.mark.parametrize(("size", "expected"), [((288, 162), (288, 192)), ((1280, 720), (256, 256)), ((2000, 64), (928, 64))])

@@ -12,6 +12,7 @@ from training.models.actions import Actions
 from training.models.detection import ALWAYS_SCORE, NEVER_SCORE, SOMETIMES_SCORE, Detection
 from training.models.geometry import Placement
 from training.models.network import DenseConfig
+from training.models.placements import Placements
 
 ONTOLOGY = Ontology(name="cars", task="detection", classes=("car", "bus"))
 CONFIG = DenseConfig(backbone="mobilenet_v2", scale=1.0, output_stride=8, neck_channels=8, branches={"heat": 2, "box": 4})
@@ -27,6 +28,12 @@ def box(x1: float, y1: float, x2: float, y2: float, name: str = "car", score: fl
     return Annotation(class_name=name, bbox_xyxy=(x1, y1, x2, y2), score=score, provenance="model" if score else "human")
 
 
+def targets_of(labels: list[FrameLabels], place: Placement) -> dict[str, torch.Tensor]:
+    """Of one view of one frame."""
+    truth = Detection(ONTOLOGY).truth(labels, [(place.frame_height, place.frame_width)], {}, torch.device("cpu"))
+    return truth.targets(np.array([0]), Placements.of([place]), CONFIG.output_stride)
+
+
 def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The outputs of a network that learned its targets by heart."""
     rows, columns = targets["heat"].shape[-2:]
@@ -39,7 +46,7 @@ def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_targets_learned_by_heart_decode_to_the_labels() -> None:
     task = Detection(ONTOLOGY)
     labels = frame(box(10, 8, 42, 40), box(60, 20, 120, 60, "bus"))
-    outputs = answers(task.targets([labels], [PLACE], CONFIG, EASY))
+    outputs = answers(targets_of([labels], PLACE))
     decoded = sorted(task.decode(outputs, [PLACE], CONFIG, EASY)[0], key=lambda a: a.class_name)
     assert [a.class_name for a in decoded] == ["bus", "car"]
     np.testing.assert_allclose([a.bbox_xyxy for a in decoded], [(60, 20, 120, 60), (10, 8, 42, 40)], atol=1e-3)
@@ -51,13 +58,13 @@ def test_labels_follow_a_mirrored_and_magnified_view() -> None:
         frame_width=128, frame_height=64, width=160, height=96, scale_x=1.25, scale_y=1.25, shift_x=-3, shift_y=5, mirror=True
     )
     labels = frame(box(10, 8, 42, 40))
-    (decoded,) = task.decode(answers(task.targets([labels], [view], CONFIG, EASY)), [view], CONFIG, EASY)[0]
+    (decoded,) = task.decode(answers(targets_of([labels], view)), [view], CONFIG, EASY)[0]
     np.testing.assert_allclose(decoded.bbox_xyxy, (10, 8, 42, 40), atol=1e-3)
 
 
 def test_an_object_whose_centre_left_the_view_is_neither_wanted_nor_punished() -> None:
     view = Placement(frame_width=128, frame_height=64, width=64, height=64, scale_x=1, scale_y=1, shift_x=-36)
-    targets = Detection(ONTOLOGY).targets([frame(box(10, 8, 58, 40))], [view], CONFIG, EASY)
+    targets = targets_of([frame(box(10, 8, 58, 40))], view)
     assert targets["heat"].max() == 0
     assert targets["heat_weight"][0, 0, 3, 1] == 0
     assert targets["heat_weight"][0, 0, 3, 7] == 1
@@ -66,7 +73,7 @@ def test_an_object_whose_centre_left_the_view_is_neither_wanted_nor_punished() -
 
 def test_a_tiles_object_may_reach_into_the_neighbour_and_a_frames_may_not() -> None:
     task = Detection(ONTOLOGY)
-    outputs = answers(task.targets([frame(box(-10, 8, 42, 40))], [PLACE], CONFIG, EASY))
+    outputs = answers(targets_of([frame(box(-10, 8, 42, 40))], PLACE))
     tile = Placement(frame_width=128, frame_height=64, width=128, height=64, scale_x=1, scale_y=1, bounded=False)
     assert abs(task.decode(outputs, [tile], CONFIG, EASY)[0][0].bbox_xyxy[0] + 10) < 1e-3
     assert task.decode(outputs, [PLACE], CONFIG, EASY)[0][0].bbox_xyxy[0] == 0
@@ -78,12 +85,12 @@ def test_what_lies_around_a_tile_is_neither_learned_nor_answered() -> None:
         frame_width=64, frame_height=32, width=128, height=64, scale_x=1, scale_y=1, shift_x=32, shift_y=16, bounded=False
     )
     inside, outside = box(-4, 4, 20, 28), box(-30, 4, -6, 28)
-    targets = task.targets([frame(inside)], [tile], CONFIG, EASY)
+    targets = targets_of([frame(inside)], tile)
     seen = targets["heat_weight"][0, 0]
     assert seen[2:6, 4:12].min() == 1, "the tile itself"
     assert seen.sum() == 4 * 8, "nobody said what lies around it"
     whole = PLACE.boxes_to_frame(tile.boxes_to_input(np.array([a.bbox_xyxy for a in (inside, outside)], np.float32)))
-    outputs = answers(task.targets([frame(*(box(*corners) for corners in whole.tolist()))], [PLACE], CONFIG, EASY))
+    outputs = answers(targets_of([frame(*(box(*corners) for corners in whole.tolist()))], PLACE))
     (found,) = task.decode(outputs, [tile], CONFIG, EASY)[0]
     np.testing.assert_allclose(found.bbox_xyxy, inside.bbox_xyxy, atol=1e-3)
 
@@ -104,7 +111,7 @@ def test_calibration_asks_for_the_scores_that_held_out_frames_call_for() -> None
 def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     task = Detection(ONTOLOGY)
     one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
-    outputs = answers(task.targets([frame(one, two)], [PLACE], CONFIG, EASY))
+    outputs = answers(targets_of([frame(one, two)], PLACE))
     outputs["heat"] = outputs["heat"].clamp(max=float(torch.logit(torch.tensor(0.4))))
     limits = task.learned_limits([frame(one), frame(one)], (64, 128))
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 1, "0.4 is enough for the first, not for a second"
@@ -136,13 +143,13 @@ def test_actions_of_a_case_computed_by_hand() -> None:
 
 def test_the_loss_of_the_right_answer_is_far_below_that_of_the_start() -> None:
     task = Detection(ONTOLOGY)
-    targets = task.targets([frame(box(10, 8, 42, 40))], [PLACE], CONFIG, EASY)
+    targets = targets_of([frame(box(10, 8, 42, 40))], PLACE)
     start = {"heat": torch.full_like(targets["heat"], -3.9), "box": torch.zeros_like(targets["box"])}
     assert task.loss(answers(targets), targets).item() < 0.1 * task.loss(start, targets).item()
 
 
 def test_sides_are_learned_from_what_people_drew_and_not_from_what_they_let_stand() -> None:
     drawn, confirmed = box(8, 8, 24, 24), box(72, 24, 104, 56, score=0.9)
-    targets = Detection(ONTOLOGY).targets([frame(drawn, confirmed)], [PLACE], CONFIG, {})
+    targets = targets_of([frame(drawn, confirmed)], PLACE)
     assert [float(targets["heat"][0, 0, y, x]) for y, x in ((2, 2), (5, 11))] == [1.0, 1.0]
     assert [bool(targets["box_weight"][0, y, x] > 0) for y, x in ((2, 2), (5, 11))] == [True, False]

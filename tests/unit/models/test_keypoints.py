@@ -12,6 +12,7 @@ from training.models.detection import ALWAYS_SCORE
 from training.models.geometry import Placement
 from training.models.keypoints import Keypoints
 from training.models.network import DenseConfig
+from training.models.placements import Placements
 from training.models.sides import mirrored_order
 
 NAMES = ("nose", "left_ear", "right_ear")
@@ -29,6 +30,12 @@ def mouse(x: float, *, hidden: bool = False) -> Annotation:
 
 def frame(*mice: Annotation) -> FrameLabels:
     return FrameLabels(shard_id="s", frame_index=0, annotations=mice)
+
+
+def targets_of(labels: list[FrameLabels], place: Placement) -> dict[str, torch.Tensor]:
+    """Of one view of one frame."""
+    truth = Keypoints(ONTOLOGY).truth(labels, [HW], {}, torch.device("cpu"))
+    return truth.targets(np.array([0]), Placements.of([place]), CONFIG.output_stride)
 
 
 def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -50,7 +57,7 @@ def test_points_of_two_objects_learned_by_heart_stay_with_their_own(mirror: bool
     task = Keypoints(ONTOLOGY)
     place = Placement(frame_width=192, frame_height=96, width=192, height=96, scale_x=1, scale_y=1, mirror=mirror)
     truth = frame(mouse(8), mouse(100))
-    targets = task.targets([truth], [place], CONFIG, EASY)
+    targets = targets_of([truth], place)
     found = sorted(task.decode(answers(targets), [place], CONFIG, EASY)[0], key=lambda a: (a.bbox_xyxy or (0,))[0])
     assert len(found) == 2
     for true, said in zip(truth.annotations, found):
@@ -62,7 +69,7 @@ def test_points_of_two_objects_learned_by_heart_stay_with_their_own(mirror: bool
 
 def test_a_hidden_point_is_placed_by_its_offset_and_said_to_be_hidden() -> None:
     task = Keypoints(ONTOLOGY)
-    targets = task.targets([frame(mouse(8, hidden=True))], [PLACE], CONFIG, EASY)
+    targets = targets_of([frame(mouse(8, hidden=True))], PLACE)
     (found,) = task.decode(answers(targets), [PLACE], CONFIG, EASY)[0]
     np.testing.assert_allclose(points_of(found)[2], (20.0, 66.0, 1.0), atol=1.0)
     assert points_of(found)[0, 2] == 2
@@ -119,7 +126,7 @@ def test_boxes_drawn_around_points_are_found_around_points() -> None:
     limits = task.learned_limits(labelled, HW)
     np.testing.assert_allclose(limits["margins"], [0.2] * 4, atol=1e-6)
     (truth,) = labelled[0].annotations
-    outputs = answers(task.targets([labelled[0]], [PLACE], CONFIG, EASY))
+    outputs = answers(targets_of([labelled[0]], PLACE))
     outputs["box"] += 0.3  # boxes a third too large, points right
     loose, exact = (
         task.decode(outputs, [PLACE], CONFIG, {**EASY, "margins": known})[0][0] for known in (None, limits["margins"])

@@ -12,6 +12,7 @@ from training.models.actions import Actions
 from training.models.geometry import Placement
 from training.models.mask_metrics import boundary_f, measure_masks, overlap
 from training.models.network import DenseConfig
+from training.models.placements import Placements
 from training.models.segmentation import IGNORE, Segmentation
 
 ONTOLOGY = Ontology(name="ground", task="segmentation", classes=("road", "grass"))
@@ -31,20 +32,26 @@ def frame(**masks: NDArray[np.bool_]) -> FrameLabels:
     return FrameLabels(shard_id="s", frame_index=0, annotations=tuple(said))
 
 
+def targets_of(labels: list[FrameLabels], place: Placement, *, background: bool = True) -> dict[str, torch.Tensor]:
+    """Of one view of one frame."""
+    truth = Segmentation(ONTOLOGY).truth(labels, [HW], {"background": background}, torch.device("cpu"))
+    return truth.targets(np.array([0]), Placements.of([place]), CONFIG.output_stride)
+
+
 def test_pixels_that_no_mask_covers_are_background_unless_the_frames_are_covered_almost_completely() -> None:
     task = Segmentation(ONTOLOGY)
     sparse, dense = frame(road=mask(40, 64)), frame(road=mask(40, 64), grass=mask(0, 38))
     assert task.learned_limits([sparse], HW) == {"background": True}
     assert task.learned_limits([dense], HW) == {"background": False}
-    (wanted,) = task.targets([sparse], [PLACE], CONFIG, {"background": True})["mask"]
+    (wanted,) = targets_of([sparse], PLACE, background=True)["mask"]
     assert (int(wanted[50, 5]), int(wanted[39, 5])) == (1, 0)
-    (wanted,) = task.targets([dense], [PLACE], CONFIG, {"background": False})["mask"]
+    (wanted,) = targets_of([dense], PLACE, background=False)["mask"]
     assert (int(wanted[50, 5]), int(wanted[39, 5]), int(wanted[5, 5])) == (1, IGNORE, 2)
 
 
 def test_masks_follow_the_view_and_nothing_is_asked_beyond_the_frame() -> None:
     view = Placement(frame_width=96, frame_height=64, width=96, height=64, scale_x=1, scale_y=1, shift_x=16, mirror=True)
-    (wanted,) = Segmentation(ONTOLOGY).targets([frame(road=mask(40, 64, 0, 20))], [view], CONFIG, {"background": True})["mask"]
+    (wanted,) = targets_of([frame(road=mask(40, 64, 0, 20))], view, background=True)["mask"]
     assert int(wanted[50, 8]) == IGNORE
     assert int(wanted[50, 94]) == 1, "the left twenty columns, mirrored and shifted right, end beyond the view"
     assert int(wanted[50, 60]) == 0
@@ -53,7 +60,7 @@ def test_masks_follow_the_view_and_nothing_is_asked_beyond_the_frame() -> None:
 def test_targets_learned_by_heart_decode_to_the_labels() -> None:
     task = Segmentation(ONTOLOGY)
     truth = frame(road=mask(40, 64, 8, 60), grass=mask(0, 24))
-    wanted = task.targets([truth], [PLACE], CONFIG, {"background": True})["mask"]
+    wanted = targets_of([truth], PLACE, background=True)["mask"]
     logits = 20.0 * torch.nn.functional.one_hot(wanted, 3).permute(0, 3, 1, 2).float()
     decoded = task.decode({"mask": logits}, [PLACE], CONFIG, {"background": True})[0]
     found = {a.class_name: rle.decode(a.rle_counts or "", *HW) for a in decoded}
@@ -75,7 +82,7 @@ def test_without_background_every_pixel_gets_a_class() -> None:
 
 def test_the_loss_of_the_right_answer_is_far_below_that_of_the_start() -> None:
     task = Segmentation(ONTOLOGY)
-    targets = task.targets([frame(road=mask(40, 64), grass=mask(0, 24))], [PLACE], CONFIG, {"background": True})
+    targets = targets_of([frame(road=mask(40, 64), grass=mask(0, 24))], PLACE, background=True)
     right = 20.0 * torch.nn.functional.one_hot(targets["mask"], 3).permute(0, 3, 1, 2).float()
     assert task.loss({"mask": right}, targets).item() < 0.05 * task.loss({"mask": torch.zeros_like(right)}, targets).item()
 
