@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from opentelemetry.trace import Tracer
 from starlette.exceptions import HTTPException
 
 from services.answering import Answer
@@ -33,6 +34,7 @@ from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUse
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
 from services.submitting import Submitter
+from services.tracing import Traced, TracedHosts
 from services.work import add_work
 from training.errors import MicroModelError
 from training.store.card import Card
@@ -47,10 +49,11 @@ def create_api(
     keys: KeyFile | None = None,
     jobs: Submitter | None = None,
     meters: Meters | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """The application; answers to nothing until it is served, and without keys only to this machine.
 
-    meters: are told what is asked and answered.
+    meters: are told what is asked and answered. tracer: makes traces of it.
     """
     api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
     api.state.keys = keys
@@ -58,6 +61,9 @@ def create_api(
     if meters is not None:
         api.add_middleware(Metered, meters=meters)
         hosts = MeteredHosts(hosts)
+    if tracer is not None:
+        api.add_middleware(Traced, tracer=tracer)
+        hosts = TracedHosts(hosts, tracer)
     canaries = Canaries(catalogue, hosts, meters)
     api.add_exception_handler(MicroModelError, problem_of_error)
     api.add_exception_handler(HTTPException, problem_of_http)

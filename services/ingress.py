@@ -23,6 +23,7 @@ from services.near_host import NearHost
 from services.payload import Picture
 from services.ray_jobs import RayJobs
 from services.settings import Settings
+from services.tracing import tracer_of
 from training.errors import HostsBusy, HostUnavailable, TimedOut
 from training.lines.ready import ReadyLine
 from training.store.card import Card
@@ -49,7 +50,8 @@ class Ingress:
             _log.warning("no keys: only loopback is answered")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_api(self._catalogue, self._hosts, self._settings, self._keys, self._jobs(), RayMeters())
+        watching = RayMeters(), tracer_of(self._settings)
+        return create_api(self._catalogue, self._hosts, self._settings, self._keys, self._jobs(), *watching)
 
     def _jobs(self) -> RayJobs | None:
         """Jobs run what the service itself runs: in its runtime environment."""

@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     eye_backbone: str = Field(default="mobilenet_v2", min_length=1, description="Network that tells domains apart, as in `fit`")
     eye_weights: str = Field(default="auto", min_length=1, description="Its weights, as in `fit`")
 
+    traces_url: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="Where traces of requests go, by OTLP over HTTP; without it there are none",
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="Of requests that nobody else has begun a trace for")
+
     hosts: int = Field(
         default=1, ge=0, description="Host replicas; each can answer for every micro-model. 0: every ingress is a host itself"
     )

@@ -138,10 +138,14 @@ def client_of(store: Store, hosts: FixedHosts, told: Told) -> Callable[..., Clie
     """Settings values -> a client of an API over `store` and `hosts`."""
 
     def make(
-        base_url: str = "http://127.0.0.1:8000", keys: KeyFile | None = None, jobs: Submitter | None = None, **values: Any
+        base_url: str = "http://127.0.0.1:8000",
+        keys: KeyFile | None = None,
+        jobs: Submitter | None = None,
+        tracer: Any = None,
+        **values: Any,
     ) -> Client:
         settings = Settings(store=store.url, live_ttl_s=0, **values)
-        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys, jobs, told)
+        api = create_api(Catalogue(store, ttl_s=settings.live_ttl_s), hosts, settings, keys, jobs, told, tracer)
         return Client(api, base_url)
 
     return make
