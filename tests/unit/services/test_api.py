@@ -285,6 +285,8 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/models/{shard_id}/predict-stream",
         "/v1/models",
         "/v1/models/{shard_id}",
+        "/v1/models/{shard_id}/canary",
+        "/v1/models/{shard_id}/canary/promote",
         "/v1/ontologies/{ontology}",
         "/v1/lines",
         "/v1/lines/{name}",
