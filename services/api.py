@@ -22,6 +22,7 @@ from services.examples import PREDICT_BODY, PREDICTIONS, STREAM_BODY, STREAMED, 
 from services.gate import PREDICT, READ
 from services.jobs import add_jobs
 from services.keys import KeyFile
+from services.label_studio.routes import add_label_studio
 from services.lines import add_lines
 from services.measures import Meters
 from services.metering import Metered, MeteredHosts
@@ -78,6 +79,7 @@ def create_api(
     add_protocol(api, catalogue, hosts, canaries, settings)
     add_jobs(api, catalogue, settings, jobs)
     add_routing(api, catalogue, hosts, canaries, settings)
+    add_label_studio(api, catalogue, hosts, settings, jobs)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

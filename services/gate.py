@@ -6,14 +6,29 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBasic, HTTPBasicCredentials, HTTPBearer, SecurityScopes
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 
 from services.keys import KeyFile
 from training.errors import Forbidden, KeysNeeded, Unauthorized
 
-__all__ = ["ADMIN", "ANNOTATE", "JOBS", "PREDICT", "READ", "admit"]
+__all__ = ["ADMIN", "ANNOTATE", "JOBS", "PREDICT", "READ", "TOOL_ANNOTATE", "TOOL_PREDICT", "admit", "admit_tool"]
 
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
+
+
+class _Basic(HTTPBasic):
+    """What is not basic authentication is no key, and refused like no key."""
+
+    async def __call__(self, request: HTTPConnection) -> HTTPBasicCredentials | None:  # type: ignore[override] # as its base
+        try:
+            return await super().__call__(request)
+        except HTTPException:
+            return None
+
+
+_BASIC = _Basic(auto_error=False, scheme_name="tool", description="An API key as the password, whatever the user")
 
 
 async def admit(
@@ -38,6 +53,18 @@ async def admit(
         raise Unauthorized("a key that is not known")
     request.scope["key"] = key.name
     _check_scopes(key.name, [scope for scope in needed.scopes if not key.may(scope)])
+
+
+async def admit_tool(
+    request: Request,
+    needed: SecurityScopes,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)],
+    basic: Annotated[HTTPBasicCredentials | None, Depends(_BASIC)],
+) -> None:
+    """As `admit`, for tools that know basic authentication only: the key is the password. Raises as `admit`."""
+    if given is None and basic is not None:
+        given = HTTPAuthorizationCredentials(scheme="Bearer", credentials=basic.password)
+    await admit(request, needed, given)
 
 
 def _check_scopes(name: str, missing: Sequence[str]) -> None:
@@ -73,3 +100,5 @@ PREDICT: Any = Security(admit, scopes=["predict"])
 ANNOTATE: Any = Security(admit, scopes=["annotate"])
 JOBS: Any = Security(admit, scopes=["jobs"])
 ADMIN: Any = Security(admit, scopes=["admin"])
+TOOL_PREDICT: Any = Security(admit_tool, scopes=["predict"])
+TOOL_ANNOTATE: Any = Security(admit_tool, scopes=["annotate"])

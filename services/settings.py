@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
@@ -27,6 +27,14 @@ class Settings(BaseSettings):
     jobs_weights: str | None = Field(default=None, min_length=1, description="Starting weights of jobs that name none")
     jobs_workers: int | None = Field(default=None, gt=0, description="Processes of jobs that say no number")
     jobs_timeout_s: float = Field(default=20.0, gt=0, description="Seconds until a Jobs API that does not answer is given up")
+
+    label_studio_url: str | None = Field(
+        default=None, pattern="^https?://", description="A Label Studio whose uploads may be fetched; without it none are"
+    )
+    label_studio_token: SecretStr | None = Field(default=None, description="Its access token (legacy), to fetch uploads with")
+    label_studio_refit_after: int | None = Field(
+        default=None, gt=0, description="Newly labelled frames of a shard until it is fitted again; without it, on demand only"
+    )
 
     max_image_bytes: int = Field(default=16 * _MIB, gt=0, description="Encoded bytes of one picture")
     max_image_pixels: int = Field(default=40_000_000, gt=0, description="Width times height of one picture")

@@ -11,14 +11,12 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from services.body import read_json
 from services.catalogue import Catalogue
 from services.examples import ANSWERS_BODY, KEPT, QUEUE, problems
+from services.frame_pictures import frame_jpeg
 from services.gate import ANNOTATE, READ
 from services.schemas import AnnotationOut
 from services.settings import Settings
 from services.work_schemas import ActionsDone, AnswerIn, AnswerKept, AnswersIn, FrameToDo, Proposal, Receipt, WorkQueue
 from training.data.annotations import FrameLabels
-from training.data.pictures import encode_jpeg
-from training.data.sources import open_frames
-from training.errors import BadInput, StoreUnusable, UnknownFrame
 from training.loop.answers import FrameAnswer
 from training.loop.pending import pending, proposals
 from training.loop.plausible import frame_size
@@ -30,7 +28,6 @@ __all__ = ["add_work"]
 
 _log = logging.getLogger(__name__)
 NUM_DECODING = 2  # frames of shards decoded at once
-JPEG_QUALITY = 92
 NEEDED = '{"answers": [{"answer_id": …, "shard_id": …, "ontology": …, "frame_index": …, "kind": …, "annotations": […], …}]}'
 
 
@@ -92,7 +89,7 @@ def _add_pictures(api: FastAPI, catalogue: Catalogue) -> None:
     )
     async def picture(shard_id: Annotated[str, Path()], frame_index: Annotated[int, Path()]) -> Response:
         async with turns:
-            data = await asyncio.to_thread(_picture, catalogue.store, shard_id, frame_index)
+            data = await asyncio.to_thread(frame_jpeg, catalogue.store, shard_id, frame_index)
         return Response(data, media_type="image/jpeg")
 
 
@@ -155,16 +152,3 @@ def _answer(store: Store, given: AnswerIn) -> FrameAnswer:
         seconds=given.seconds,
         same=same,
     )
-
-
-def _picture(store: Store, shard_id: str, frame_index: int) -> bytes:
-    """The request names a shard of the store; which file that is, the store says."""
-    shard = store.shard(shard_id)
-    if not 0 <= frame_index < shard.num_frames:
-        raise UnknownFrame(f"{shard_id}: frame {frame_index}, needed 0..{shard.num_frames - 1}")
-    try:
-        with open_frames(shard) as frames:
-            (frame,) = frames.read([frame_index])
-            return encode_jpeg(frame.image_HW3, JPEG_QUALITY)
-    except (BadInput, OSError) as error:
-        raise StoreUnusable(f"{shard_id}: frame {frame_index} cannot be read from {shard.uri}: {error}") from error

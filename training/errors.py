@@ -9,6 +9,7 @@ __all__ = [
     "BadAnnotation",
     "BadBackbone",
     "BadInput",
+    "BadLabelConfig",
     "BadLine",
     "BadMetadata",
     "BadPicture",
@@ -27,6 +28,7 @@ __all__ = [
     "EmptyRequest",
     "FitDiverged",
     "Forbidden",
+    "ForeignPicture",
     "HostUnavailable",
     "HostsBusy",
     "JobsNotConfigured",
@@ -106,6 +108,10 @@ class DuplicateShard(BadInput):
     """Two different sources claim the same shard id."""
 
 
+class BadLabelConfig(BadInput):
+    """A labelling configuration of another tool that cannot be read, or that fits no ontology of the store."""
+
+
 class BadLine(BadInput):
     """An assembly line that could never run: a cycle, a stage that does not fit the one before it, a model that is not there."""
 
@@ -124,6 +130,10 @@ class BadRules(BadInput):
 
 class BadBackbone(BadInput):
     """A backbone name torchvision does not have, or weights that do not fit it or cannot be read."""
+
+
+class ForeignPicture(BadInput):
+    """A picture at an address that the service was not told to fetch from; nothing was fetched."""
 
 
 class MissingExtra(BadInput):

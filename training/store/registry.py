@@ -6,8 +6,9 @@ weights, so a publisher may die at any moment and lose nothing that was written.
 base, written before.
 """
 
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -154,6 +155,11 @@ class Registry:
     def live_models(self) -> list[tuple[str, str]]:
         """(shard id, ontology) of every live micro-model of the store, sorted; one listing, and nothing is read."""
         return sorted(self._last_pointers())
+
+    def live_state(self, ontologies: Collection[str]) -> str:
+        """16 characters that change when another generation of any micro-model of these ontologies goes live; reads nothing."""
+        last = sorted((*model, number) for model, number in self._last_pointers().items() if model[1] in ontologies)
+        return hashlib.sha256(repr(last).encode()).hexdigest()[:16]
 
     def load(self, card: Card) -> dict[str, torch.Tensor]:
         """The tensors of a published card, on the CPU: with a base, those that differ from it.

@@ -34,6 +34,7 @@ from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
 from training.store.preconditions import check_preconditions
 from training.store.predictions import Predictions
+from training.store.projects import Projects
 from training.store.queue import Queue
 from training.store.registry import Registry
 from training.store.routes import Routes
@@ -61,6 +62,7 @@ class Store:
         self.ledger = Ledger(objects)
         self.queue = Queue(objects)
         self.jobs = Jobs(objects)
+        self.projects = Projects(objects)
         self.descriptors = Descriptors(objects)
         self.lines = Lines(objects)
         self.line_predictions = LinePredictions(objects)

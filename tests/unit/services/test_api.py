@@ -299,6 +299,10 @@ def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) 
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/result",
         "/v1/shards/{shard_id}/frames/{frame_index}.jpg",
+        "/label-studio/health",
+        "/label-studio/setup",
+        "/label-studio/predict",
+        "/label-studio/webhook",
         "/healthz",
         "/readyz",
     }

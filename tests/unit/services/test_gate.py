@@ -12,7 +12,7 @@ from services.api import create_api
 from services.keys import KeyFile
 from services.new_key import add_key
 
-OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
+OPEN = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/label-studio/health"}
 ROUTES = [
     (method, route.path)
     for route in create_api(*[cast(Any, None)] * 3).routes
@@ -21,6 +21,9 @@ ROUTES = [
 ]
 CLOSED = [route for route in ROUTES if route[1] not in OPEN]
 NEEDS = {
+    "POST /label-studio/predict": "predict",
+    "POST /label-studio/setup": "predict",
+    "POST /label-studio/webhook": "annotate",
     "POST /v1/annotations": "annotate",
     "POST /v1/jobs": "jobs",
     "DELETE /v1/jobs/{job_id}": "jobs",
@@ -144,7 +147,8 @@ def test_the_openapi_document_says_which_key_a_route_needs(client: Any) -> None:
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     for method, path in CLOSED:
         if path != "/openapi.json":
-            assert document["paths"][path][method.lower()]["security"] == [{"key": [scope(method, path)]}]
+            schemes = ["key", "tool"] if path.startswith("/label-studio") else ["key"]
+            assert document["paths"][path][method.lower()]["security"] == [{one: [scope(method, path)]} for one in schemes]
     for path in OPEN:
         assert "security" not in document["paths"][path]["get"]
 
