@@ -56,6 +56,7 @@ def fit_fleet(
     seed: int,
     num_workers: int,
     min_workers: int | None = None,
+    canary: float | None = None,
     progress: Progress | None = None,
 ) -> list[FitReceipt]:
     """Fit `jobs` on the connected cluster and return one receipt for each, in their order.
@@ -66,12 +67,13 @@ def fit_fleet(
     Args:
         min_workers: the fleet is elastic: it begins with as many workers as there is room for, at least these, and
             follows the nodes that come and go, up to num_workers. None waits for room for all of them.
+        canary: as of go_live.
     """
     if not jobs:
         return []
     coordinator = start_keeper(Coordinator, list(jobs), max_attempts=MAX_ATTEMPTS)
     shape = plan_workers(num_workers, len(jobs), elastic=min_workers is not None)
-    what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus}
+    what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus, "canary": canary}
     what["bundle_size"] = bundle_size(shape, len(jobs))
     what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
 
@@ -83,15 +85,15 @@ def fit_fleet(
             return _run(trainer, coordinator, progress)
 
     broken = started_anew(train, finished=lambda: ray.get(coordinator.state.remote()).finished)
-    return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken)
+    return collected(Store.open(store_url), jobs, ray.get(coordinator.receipts.remote()), broken, canary)
 
 
 def collected(
-    store: Store, jobs: Sequence[FitJob], handed_in: Sequence[FitReceipt], broken: Exception | None
+    store: Store, jobs: Sequence[FitJob], handed_in: Sequence[FitReceipt], broken: Exception | None, canary: float | None = None
 ) -> list[FitReceipt]:
     """One receipt a job, in their order; those that a coordinator which began anew does not have come from the store."""
     receipts = {(one.shard_id, one.ontology): one for one in handed_in}
-    return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken) for job in jobs]
+    return [receipts.get((job.shard_id, job.ontology)) or _of_store(store, job, broken, canary) for job in jobs]
 
 
 def started_anew(train: Callable[[], Exception | None], finished: Callable[[], int]) -> Exception | None:
@@ -120,11 +122,11 @@ def started_anew(train: Callable[[], Exception | None], finished: Callable[[], i
         before = now
 
 
-def _of_store(store: Store, job: FitJob, broken: Exception | None) -> FitReceipt:
+def _of_store(store: Store, job: FitJob, broken: Exception | None, canary: float | None) -> FitReceipt:
     card = store.registry.find(job.shard_id, job.ontology, job.fit_key)
     if card is None:
         return _not_fitted(job, broken)
-    (receipt,) = go_live(store, [FitReceipt.of(card)])
+    (receipt,) = go_live(store, [FitReceipt.of(card)], canary=canary)
     return receipt
 
 
@@ -221,7 +223,7 @@ def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> l
     """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
     try:
         fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])
-        return go_live(store, fitted, device=best_device())
+        return go_live(store, fitted, device=best_device(), canary=what["canary"])
     except Exception as error:
         return [_not_fitted(job, error) for job in jobs]
 

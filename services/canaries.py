@@ -17,7 +17,7 @@ from services.catalogue import Catalogue, Reference
 from services.measures import Meters
 from services.payload import Picture
 from training.errors import BadInput, ConflictingCanary, HostUnavailable, MicroModelError, TimedOut
-from training.loop.canary import EARLY_ERRORS, judge
+from training.loop.canary import EARLY_ERRORS, end_canary, judge
 from training.loop.canary_figures import Sums, agreement
 from training.models.tasks import Task, task_for
 from training.store.canaries import Canary
@@ -158,7 +158,7 @@ class Canaries:
             canaries.report(canary, self._who, seen)
             sums = Sums.total(canaries.reports(canary))
             if (reason := judge(canary.limits, sums)) is not None:
-                canaries.end(canary, "rolled-back", reason, figures=sums.figures())
+                end_canary(self._catalogue.store.registry, canary, "rolled-back", reason, figures=sums.figures())
                 self.ended(canary, "rolled-back", reason)
         except ConflictingCanary:
             self.forget()

@@ -15,7 +15,7 @@ from services.examples import problems
 from services.gate import ADMIN, READ
 from services.settings import Settings
 from training.errors import ConflictingCanary, UnknownModel
-from training.loop.canary import promote_canary, running_canary, start_canary
+from training.loop.canary import end_canary, promote_canary, running_canary, start_canary
 from training.loop.canary_figures import Sums
 from training.store.canaries import Canary
 
@@ -81,7 +81,8 @@ def _add_end(api: FastAPI, catalogue: Catalogue, canaries: Canaries) -> None:
     )
     def withdraw(request: Request, shard_id: ShardId, ontology: Ontology = None) -> CanaryOut:
         canary, who = _running(catalogue, shard_id, ontology), request.scope.get("key")
-        ended = catalogue.store.registry.canaries.end(canary, "withdrawn", "withdrawn" + (f" by {who}" if who else ""), by=who)
+        reason = f"withdrawn by {who}" if who else "withdrawn"
+        ended = end_canary(catalogue.store.registry, canary, "withdrawn", reason, by=who)
         canaries.ended(ended, "withdrawn", str(ended.reason))
         return _out(catalogue, ended)
 

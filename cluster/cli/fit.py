@@ -28,6 +28,9 @@ def fit(
     weights: WeightsOption = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     workers: FleetSizeOption = None,
+    canary: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Put what replaces a live model on trial, with this share, 0..1.")
+    ] = None,
     job: JobOption = None,
     json: JsonOption = None,
 ) -> int:
@@ -41,8 +44,10 @@ def fit(
     from training.learning.generation import plan_fits
     from training.learning.recipe_file import resolve_recipe
     from training.models.backbones import Backbone
+    from training.store.canaries import check_share
     from training.store.store import Store
 
+    check_share(canary)
     started = time.monotonic()
     opened = Store.open(store)
     with job_outcome(opened, job) as tell, ExitStack() as session:
@@ -64,13 +69,13 @@ def fit(
             with Progress("fit: shards", len(plan.jobs)) as progress:
                 size = workers or FleetSize(most=cluster_workers())
                 sizes: dict[str, Any] = {"num_workers": size.most, "min_workers": size.least}
-                receipts = fit_fleet(opened.url, plan.jobs, **how, **sizes, progress=progress)
+                receipts = fit_fleet(opened.url, plan.jobs, **how, **sizes, canary=canary, progress=progress)
         elif not plan.skipped and not plan.failures:
             raise NothingToLearn(
                 f"{opened.url}: no shard has annotations{f' of {ontology}' if ontology else ''}, needed some to fit on"
             )
         said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
-        document = _document(opened, plan, receipts, **said)
+        document = _document(opened, plan, receipts, canary, **said)
         most = workers.most if workers else None
         document["domains"] = _describe(opened, {one["shard_id"] for one in document["shards"]}, how["backbone"], most)
         document["seconds"] = time.monotonic() - started
@@ -78,11 +83,14 @@ def fit(
     return finish(document, json, rows=_rows(document["shards"]))
 
 
-def _document(store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], **settings: Any) -> dict[str, Any]:
+def _document(
+    store: "Store", plan: "FitPlan", receipts: list["FitReceipt"], canary: float | None, **settings: Any
+) -> dict[str, Any]:
     from training.learning.fit_job import FitReceipt
     from training.loop.going_live import go_live
 
-    skipped = [{**one.to_json(), "skipped": True} for one in go_live(store, [FitReceipt.of(card) for card in plan.skipped])]
+    judged = go_live(store, [FitReceipt.of(card) for card in plan.skipped], canary=canary)
+    skipped = [{**one.to_json(), "skipped": True} for one in judged]
     fitted = [{**receipt.to_json(), "skipped": False} for receipt in receipts if receipt.error is None]
     for one in skipped + fitted:
         del one["error"]

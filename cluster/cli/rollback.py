@@ -72,7 +72,7 @@ def _try(registry: "Registry", shard: str, ontology: str | None, to: int, share:
 
 def _withdraw(registry: "Registry", shard: str, ontology: str | None, share: float | None) -> dict[str, Any]:
     from training.errors import ConflictingCanary
-    from training.loop.canary import running_canary
+    from training.loop.canary import end_canary, running_canary
 
     if share is not None:
         raise ConflictingCanary(f"{shard}: --canary {share} without --to, needed the generation to try")
@@ -80,7 +80,7 @@ def _withdraw(registry: "Registry", shard: str, ontology: str | None, share: flo
     canary = running_canary(registry, shard, card.ontology)
     if canary is None:
         raise ConflictingCanary(f"{shard} {card.ontology}: no generation is on trial, needed --to N")
-    registry.canaries.end(canary, "withdrawn", "withdrawn")
+    end_canary(registry, canary, "withdrawn", "withdrawn")
     return {
         "shard_id": shard,
         "ontology": card.ontology,

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from training.errors import AlreadyLive, ConflictingCanary, UnknownModel
 from training.loop.canary_figures import Sums
 from training.store.canaries import Canary, CanaryLimits
+from training.store.decisions import Decision
 from training.store.registry import Registry
 
-__all__ = ["EARLY_ERRORS", "judge", "promote_canary", "running_canary", "start_canary"]
+__all__ = ["EARLY_ERRORS", "end_canary", "judge", "promote_canary", "running_canary", "start_canary"]
 
 EARLY_ERRORS = 5  # failed requests of a generation on trial after which nobody waits for more
 MIN_COMPARED = 10  # pictures that both have to have answered before their agreement counts
@@ -54,6 +55,22 @@ def running_canary(registry: Registry, shard_id: str, ontology: str) -> Canary |
     canary = registry.canaries.newest(shard_id, ontology)
     runs = canary is not None and canary.running and registry.live(shard_id, ontology) == canary.against
     return canary if runs else None
+
+
+def end_canary(
+    registry: Registry, canary: Canary, outcome: Literal["rolled-back", "withdrawn"], reason: str, **more: Any
+) -> Canary:
+    """End a trial; a later `fit` does not make its generation live either.
+
+    Args:
+        more: `by` and `figures` of the end.
+    Raises:
+        ConflictingCanary: it is over.
+    """
+    ended = registry.canaries.end(canary, outcome, reason, **more)
+    refusal = Decision(generation=canary.generation, promoted=False, reason=reason, verdict={"status": outcome})
+    registry.decide(canary.shard_id, canary.ontology, refusal)
+    return ended
 
 
 def promote_canary(registry: Registry, canary: Canary, *, by: str | None = None) -> Canary:

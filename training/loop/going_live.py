@@ -11,6 +11,7 @@ from training.data.frames import Frame
 from training.data.sources import open_frames
 from training.errors import MicroModelError
 from training.learning.fit_job import FitReceipt
+from training.loop.canary import end_canary, running_canary, start_canary
 from training.loop.gate import Verdict, judge_generation
 from training.models.bank import Bank
 from training.models.cache import ModelCache
@@ -24,29 +25,52 @@ __all__ = ["go_live"]
 FRAMES_IN_MEMORY = 8
 
 
-def go_live(store: Store, receipts: Sequence[FitReceipt], *, device: torch.device | str = "cpu") -> list[FitReceipt]:
+def go_live(
+    store: Store, receipts: Sequence[FitReceipt], *, device: torch.device | str = "cpu", canary: float | None = None
+) -> list[FitReceipt]:
     """Make what was fitted live, or refuse it; the receipts say which and why.
 
     A generation that was decided on before is not judged again: the first decision stands. One that cannot be judged is an
     error in its receipt and stops no other.
+
+    Args:
+        canary: what would replace a live generation is put on trial instead, with this share of the requests.
     """
     return [
-        receipt if receipt.generation is None else _decided(store, receipt, receipt.generation, device) for receipt in receipts
+        receipt if receipt.generation is None else _decided(store, receipt, receipt.generation, device, canary)
+        for receipt in receipts
     ]
 
 
-def _decided(store: Store, receipt: FitReceipt, generation: int, device: torch.device | str) -> FitReceipt:
+def _decided(store: Store, receipt: FitReceipt, generation: int, device: torch.device | str, canary: float | None) -> FitReceipt:
     try:
         card = store.registry.card(receipt.shard_id, receipt.ontology, generation)
-        decision = store.registry.decision(receipt.shard_id, receipt.ontology, generation) or _decide(store, card, device)
+        decision = store.registry.decision(receipt.shard_id, receipt.ontology, generation)
+        decision = decision or _on_trial(store, card) or _decide(store, card, device, canary)
         live = store.registry.live(receipt.shard_id, receipt.ontology)
     except MicroModelError as error:
         return replace(receipt, generation=None, error=f"{type(error).__name__}: {error}")
     return replace(receipt, live=live == generation, status=decision.status, reason=decision.reason)
 
 
-def _decide(store: Store, card: Card, device: torch.device | str) -> Decision:
+def _on_trial(store: Store, card: Card) -> Decision | None:
+    """Nobody has decided yet, and `verdict` says why."""
+    running = running_canary(store.registry, card.shard_id, card.ontology)
+    if running is None or running.generation != card.generation:
+        return None
+    reason = f"trial {running.number} against {running.against} with {running.share:.0%} of the requests"
+    return Decision(generation=card.generation, promoted=False, reason=reason, verdict={"status": "canary"})
+
+
+def _decide(store: Store, card: Card, device: torch.device | str, canary: float | None) -> Decision:
     verdict = _verdict(store, card, device)
+    live = store.registry.live(card.shard_id, card.ontology)
+    if canary is not None and verdict.promote and live not in (None, card.generation):
+        if (before := running_canary(store.registry, card.shard_id, card.ontology)) is not None:
+            end_canary(store.registry, before, "withdrawn", f"generation {card.generation} came")
+        start_canary(store.registry, card.shard_id, card.ontology, card.generation, canary)
+        if (decision := _on_trial(store, card)) is not None:
+            return decision
     decision = Decision(generation=card.generation, promoted=verdict.promote, reason=verdict.reason, verdict=verdict.to_json())
     store.registry.decide(card.shard_id, card.ontology, decision)
     return decision

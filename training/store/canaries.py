@@ -17,7 +17,7 @@ from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.numbered import numbered_key, numbers
 from training.store.objects import ObjectStore, read_each
 
-__all__ = ["Canaries", "Canary", "CanaryLimits", "Outcome"]
+__all__ = ["Canaries", "Canary", "CanaryLimits", "Outcome", "check_share"]
 
 Outcome = Literal["rolled-back", "promoted", "withdrawn"]
 _MARKS = "canaries/"
@@ -72,12 +72,17 @@ class Canary:
 
     def __post_init__(self) -> None:
         """Raises BadInput."""
-        if not 0 < self.share < 1:
-            raise BadInput(f"{self.shard_id} {self.ontology}: a share of {self.share}, needed one between 0 and 1")
+        check_share(self.share)
 
     @property
     def running(self) -> bool:
         return self.outcome is None
+
+
+def check_share(share: float | None) -> None:
+    """Raises BadInput for a share of requests that is none; None is nobody's."""
+    if share is not None and not 0 < share < 1:
+        raise BadInput(f"a share of {share}, needed one between 0 and 1")
 
 
 class Canaries:

@@ -126,7 +126,7 @@ def test_a_trial_is_begun_shown_and_taken_back(store: Store) -> None:
     [
         ([], "ConflictingCanary: dog detection.dog: no generation is on trial, needed --to N"),
         (["--canary", "0.1"], "ConflictingCanary: dog: --canary 0.1 without --to, needed the generation to try"),
-        (["--to", "1", "--canary", "2"], "BadInput: dog detection.dog: a share of 2.0, needed one between 0 and 1"),
+        (["--to", "1", "--canary", "2"], "BadInput: a share of 2.0, needed one between 0 and 1"),
         (["--to", "2", "--canary", "0.1"], "AlreadyLive: dog@2 detection.dog: is live, needed another generation"),
     ],
 )

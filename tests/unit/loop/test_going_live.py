@@ -13,6 +13,7 @@ from training.data.sources import probe
 from training.learning.fit_job import FitReceipt
 from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
+from training.loop.canary import end_canary, running_canary
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
 from training.store.store import Store
@@ -45,8 +46,8 @@ def says(frames: range, *, swapped: bool = False) -> list[FrameLabels]:
     ]
 
 
-def fit(store: Store) -> FitReceipt:
-    (receipt,) = go_live(store, fit_jobs(store, plan_fits(store, None, None, **HOW).jobs, **HOW))
+def fit(store: Store, canary: float | None = None) -> FitReceipt:
+    (receipt,) = go_live(store, fit_jobs(store, plan_fits(store, None, None, **HOW).jobs, **HOW), canary=canary)
     assert receipt.error is None
     return receipt
 
@@ -128,3 +129,39 @@ def test_an_audit_frame_that_cannot_be_read_is_an_error_in_the_receipt_and_nothi
 def test_a_fit_that_failed_passes_through(store: Store) -> None:
     failed = FitReceipt(shard_id="sky", ontology="light", error="BadPicture: x")
     assert go_live(store, [failed]) == [failed]
+
+
+def test_what_would_replace_a_live_generation_can_be_put_on_trial_instead(store: Store) -> None:
+    first = fit(store, canary=0.2)
+    assert (first.live, first.status) == (True, "provisional"), "there is nothing to try it against"
+    store.annotate(*MODEL, says(range(4, 6)))
+    second = fit(store, canary=0.2)
+    assert (second.live, second.status, second.reason) == (False, "canary", "trial 1 against 1 with 20% of the requests")
+    assert store.registry.live(*MODEL) == 1
+    again = go_live(store, [second])
+    assert [(one.live, one.status) for one in again] == [(False, "canary")], "it is not judged while it is on trial"
+    store.annotate(*MODEL, says(range(12, 14)))
+    third = fit(store, canary=0.3)
+    running = running_canary(store.registry, *MODEL)
+    assert running is not None
+    assert (running.generation, running.share) == (third.generation, 0.3), "the newest takes the trial over"
+
+
+def test_a_generation_that_was_rolled_back_is_not_made_live_by_the_next_fit(store: Store) -> None:
+    fit(store)
+    store.annotate(*MODEL, says(range(4, 6)))
+    second = fit(store, canary=0.2)
+    running = running_canary(store.registry, *MODEL)
+    assert running is not None
+    end_canary(store.registry, running, "rolled-back", "it is slow")
+    (again,) = go_live(store, [second])
+    assert (again.live, again.status, again.reason) == (False, "rolled-back", "it is slow")
+    assert store.registry.live(*MODEL) == 1
+
+
+def test_a_generation_that_the_gate_refuses_is_not_tried(store: Store) -> None:
+    fit(store)
+    store.annotate(*MODEL, says(AUDITS), audit=True)
+    store.annotate(*MODEL, says(range(4), swapped=True))
+    assert fit(store, canary=0.2).status == "worse"
+    assert running_canary(store.registry, *MODEL) is None
