@@ -2,18 +2,16 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/serve_start.py --models 10000 --cache-mib 256
 
-One micro-model is published; the others are copies of its files, made past the registry, which would flush each to the disk.
+One micro-model is published; the others are copies of its files.
 Then the clock starts: the application is built and deployed on a Ray that runs, and asked until it answers. After that, each of
 `--ask` models is asked once; the memory in RAM of its processes is told before and after.
 """
 
 import argparse
-import json
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from http_load import Load, load
 from processes import rss_mib, serving_processes
@@ -21,7 +19,6 @@ from served import add_settings, picture, predict, publish_live, service, settin
 
 from cluster.session import ray_session
 from training.models.cache import ModelCache
-from training.store.card import Card
 from training.store.store import Store
 
 SIZE = (160, 96)
@@ -39,9 +36,9 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ray_session(num_cpus=2):
         store = Store.create(folder)
-        (card,) = publish_live(store, 1, asked.recipe, SIZE)
-        names = [card.shard_id, *copied(Path(folder), card, asked.models - 1)]
-        own = ModelCache(store.registry, 10**12).get(card).num_bytes
+        cards = publish_live(store, asked.models, asked.recipe, SIZE, drawn=1)
+        names = [card.shard_id for card in cards]
+        own = ModelCache(store.registry, 10**12).get(cards[0]).num_bytes
         print(f"{len(names)} models, {own * len(names) / 2**20:.0f} MiB of weights, cache of {asked.cache_mib} MiB", flush=True)
         began = time.perf_counter()
         with service(store.url, {"cache_mib": asked.cache_mib, **settings_of(asked.setting)}) as url:
@@ -59,21 +56,6 @@ def main() -> None:
             direct().open(f"{url}/v1/models?limit=500", timeout=PATIENCE_S).read()
             print(f"the first listing of all of them took {time.perf_counter() - listing:.1f} s")
             tell_memory("after listing")
-
-
-def copied(root: Path, card: Card, count: int) -> list[str]:
-    """Names of copies that are live; their files are written at once, the weights are links to the same bytes."""
-    source = root / f"models/{card.shard_id}/{card.ontology}"
-    document, pointer = json.loads((source / "gen-0001/card.json").read_text()), (source / "live/0001.json").read_bytes()
-    names = [f"copy-{number:05d}" for number in range(count)]
-    for name in names:
-        folder = root / f"models/{name}/{card.ontology}"
-        (folder / "gen-0001").mkdir(parents=True)
-        (folder / "live").mkdir()
-        (folder / "gen-0001/weights.safetensors").hardlink_to(source / "gen-0001/weights.safetensors")
-        (folder / "gen-0001/card.json").write_text(json.dumps({**document, "shard_id": name}))
-        (folder / "live/0001.json").write_bytes(pointer)
-    return names
 
 
 def answered(url: str) -> None:

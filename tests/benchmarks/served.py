@@ -1,9 +1,13 @@
 """What benchmarks of the service have in common: drawn micro-models that are live, pictures to ask about, the service itself."""
 
 import argparse
+import json
+import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,18 +24,36 @@ from training.store.store import Store
 
 __all__ = ["add_settings", "cpu_of_service", "free_port", "picture", "predict", "publish_live", "service", "settings_of"]
 
+NUM_DRAWN = 32
 JPEG = {"content-type": "image/jpeg"}
 
 
-def publish_live(store: Store, count: int, recipe: str, size: tuple[int, int], *, task: str = "detection") -> list[Card]:
-    """Micro-models whose own parameters are drawn, each live. size: width and height of the network's input."""
+def publish_live(
+    store: Store, count: int, recipe: str, size: tuple[int, int], *, task: str = "detection", drawn: int = NUM_DRAWN
+) -> list[Card]:
+    """Live micro-models. The own parameters of the first `drawn` are drawn, the others have copies of their files.
+
+    Copies are made past the registry, which would flush each to the disk.  size: width and height of the network's input.
+    """
     torch.manual_seed(0)
     world = World(store, "mobilenet_v2", task, size, best_device())
     store.add_ontology(world.ontology)
-    cards = [world.publish(recipe, number) for number in range(count)]
+    cards = [world.publish(recipe, number) for number in range(min(drawn, count))]
     for card in cards:
         store.registry.promote(card.shard_id, card.ontology, card.generation, "drawn")
-    return cards
+    return cards + [copied(Path(store.url), cards[number % drawn], f"{recipe}-{number}") for number in range(drawn, count)]
+
+
+def copied(root: Path, card: Card, shard_id: str) -> Card:
+    """The micro-model of a card as that of another shard, live."""
+    copy = replace(card, shard_id=shard_id)
+    source, target = (root / f"models/{one.shard_id}/{one.ontology}" for one in (card, copy))
+    for folder in ("gen-0001", "live"):
+        (target / folder).mkdir(parents=True)
+    shutil.copyfile(source / "gen-0001/weights.safetensors", target / "gen-0001/weights.safetensors")
+    shutil.copyfile(source / "live/0001.json", target / "live/0001.json")
+    (target / "gen-0001/card.json").write_text(json.dumps(copy.to_json()))
+    return copy
 
 
 def picture(size: tuple[int, int]) -> bytes:

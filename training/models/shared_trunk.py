@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.errors import CorruptModel
 from training.models.backbones import trunk_skeleton
+from training.models.packed import can_pack, pack
 from training.models.skeletons import NORM_FIELDS, Norm, check_shapes, folded_trunk, on_device, trunk_norms, trunk_shapes, twin
 
 __all__ = ["SeenThrough", "SharedTrunk"]
@@ -40,8 +41,10 @@ class SharedTrunk:
         self._norms: dict[int | None, tuple[Norm, ...]] = {None: norms}
         for stride in self.strides:
             self._norms[stride] = tuple(norm for norm in norms if norm.stage < skeleton.num_stages(stride))
-        self._until = {stride: self._trunk.until(stride)[0] for stride in self.strides}
         self.num_bytes = sum(tensor.nbytes for tensor in self._trunk.state_dict().values())
+        if not own_norms and can_pack(device.type):
+            pack(self._trunk)
+        self._until = {stride: self._trunk.until(stride)[0] for stride in self.strides}
 
     def norms(self, own: Mapping[str, Tensor], stride: int | None) -> Tensor:
         """(2, 1, S, 1, 1): scale and shift of every channel that a norm has on the way to this stride's map, or to all maps.
@@ -65,6 +68,7 @@ class SharedTrunk:
 
         norms_2NS11: of each picture, or one for all of them; None where the base's are folded in.
         """
+        x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)  # as packed convolutions leave it
         if norms_2NS11 is not None:
             sizes = [norm.channels for norm in self._norms[stride]]
             self._rows.scales, self._rows.shifts = (one.split(sizes, dim=1) for one in norms_2NS11)

@@ -1,0 +1,42 @@
+import copy
+
+import pytest
+import torch
+
+from training.models.backbones import empty_trunk
+from training.models.packed import PackedConv2d, can_pack, pack
+from training.models.skeletons import folded_trunk
+
+needs_onednn = pytest.mark.skipif(not can_pack("cpu"), reason="this torch has no packed convolutions on the CPU")
+
+
+@needs_onednn
+@pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf"])
+@pytest.mark.parametrize("num_pictures", [1, 3])
+def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: int) -> None:
+    torch.manual_seed(0)
+    trunk = empty_trunk(backbone).train()
+    with torch.no_grad():
+        trunk(torch.rand(4, 3, 64, 64))
+    trunk = folded_trunk(backbone, trunk.eval().state_dict(), len(trunk.stages), torch.device("cpu"))
+    packed = copy.deepcopy(trunk)
+    pack(packed)
+    assert not any(type(module) is torch.nn.Conv2d for module in packed.modules())
+    x_NCHW = torch.rand(num_pictures, 3, 64, 96).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for got, wanted in zip(packed(x_NCHW), trunk(x_NCHW), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+
+
+@needs_onednn
+def test_the_relu_of_a_sequence_is_applied_by_the_convolution_and_one_that_others_share_is_not() -> None:
+    sequence = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Identity(), torch.nn.ReLU6())
+    pack(sequence)
+    assert [type(child) for child in sequence] == [PackedConv2d, torch.nn.Identity, torch.nn.Identity]
+    block = empty_trunk("resnet18").eval().requires_grad_(False).stages[1][0]
+    pack(block)
+    assert isinstance(block.relu, torch.nn.ReLU)
+
+
+def test_nothing_is_packed_for_a_gpu() -> None:
+    assert not can_pack("cuda")

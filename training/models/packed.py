@@ -1,0 +1,72 @@
+"""Convolutions whose weights lie as oneDNN wants them on this CPU, and that apply the ReLU behind them in the same pass.
+
+torch's own convolution brings its weights into that order anew for every batch: a quarter of a MobileNetV2's time.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["PackedConv2d", "can_pack", "pack"]
+
+
+class PackedConv2d(nn.Module):
+    """What a convolution gives and then an activation, if one is named; for inference on a CPU.
+
+    Its tensors are in no state dict: the order they are in is this machine's.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        numbers = [list(some) for some in (convolution.padding, convolution.stride, convolution.dilation)]
+        kernels = convolution.weight.detach()
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight.default(kernels, *numbers, convolution.groups, None)
+        self._bias = None if convolution.bias is None else convolution.bias.detach()
+        self._how = (*numbers, convolution.groups, *_fusion(activation), "")
+        self._convolve = torch.ops.mkldnn._convolution_pointwise.default
+
+    def forward(self, x_NChw: Tensor) -> Tensor:
+        output_NChw: Tensor = self._convolve(x_NChw, self._weight, self._bias, *self._how)
+        return output_NChw
+
+
+@torch.inference_mode()
+def pack(trunk: nn.Module) -> None:
+    """Put packed convolutions in the places of its convolutions; where a ReLU follows in a sequence, nothing in its place."""
+    for parent in list(trunk.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+                after = _activation_after(parent, name)
+                parent.add_module(name, PackedConv2d(child, None if after is None else parent.get_submodule(after)))
+                if after is not None:
+                    parent.add_module(after, nn.Identity())
+
+
+@cache
+@torch.inference_mode()
+def can_pack(device: str) -> bool:
+    """Whether torch has such convolutions here, and they say what its own say; asked once in a process."""
+    if device != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    convolution, x_NCHW = nn.Conv2d(3, 4, 3), torch.linspace(-9, 9, 192).view(1, 3, 8, 8)
+    try:
+        return torch.allclose(PackedConv2d(convolution, nn.ReLU6())(x_NCHW), convolution(x_NCHW).clamp(0, 6), atol=1e-4)
+    except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another idea of these operators
+        return False
+
+
+def _activation_after(parent: nn.Module, name: str) -> str | None:
+    """The child that follows in a sequence, folded norms aside, if it is a ReLU that can be applied in the convolution."""
+    children = list(parent.named_children()) if isinstance(parent, nn.Sequential) else []
+    places = [place for place, _ in children]
+    following = children[places.index(name) + 1 :] if children else []
+    first = next(((place, child) for place, child in following if not isinstance(child, nn.Identity)), None)
+    return first[0] if first is not None and type(first[1]) in (nn.ReLU, nn.ReLU6) else None
+
+
+def _fusion(activation: nn.Module | None) -> tuple[str, list[float]]:
+    """oneDNN's name of what is done to a sum, and its numbers."""
+    if activation is None:
+        return "none", []
+    return ("hardtanh", [0.0, 6.0]) if isinstance(activation, nn.ReLU6) else ("relu", [])
