@@ -13,7 +13,8 @@ from training.errors import KeysNeeded
 
 __all__ = ["serve"]
 
-_LEAST_CPUS = 2  # a host takes one, the ingress a little of another
+_LEAST_CPUS = 2  # with a host of its own: it takes one, the ingress a little of another
+_HOSTS_VARIABLE = "MICROMODELS_HOSTS"
 
 
 def serve(
@@ -37,7 +38,8 @@ def serve(
     from cluster.serving import serving
     from cluster.session import ray_session
 
-    served = serving(url, host=host, port=port, keys_file=None if keys is None else str(keys))
+    near = {} if _HOSTS_VARIABLE in os.environ else {"hosts": 0}  # one machine: no hop to another process
+    served = serving(url, host=host, port=port, keys_file=None if keys is None else str(keys), **near)
     with ray_session(num_cpus=max(_LEAST_CPUS, os.cpu_count() or 1)), served:
         typer.echo(f"serving {url} on http://{host}:{port}, Ctrl-C to stop", err=True)
         while True:
