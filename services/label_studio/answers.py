@@ -1,20 +1,21 @@
 """What a person said in Label Studio, as annotations: pixels of the frame instead of percent."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.label_studio.binding import Binding
 from services.label_studio.brush import unpack
-from services.label_studio.regions import HIDDEN, proposal_of
+from services.label_studio.regions import HIDDEN, proposal_of, regions
 from services.label_studio.schemas import RegionIn
 from training.data.annotations import Annotation
 from training.data.rle import encode
 from training.errors import BadAnnotation
+from training.loop.review import alike
 
-__all__ = ["Said", "said"]
+__all__ = ["Said", "said", "unmoved"]
 
 SAME_SHAPE = 0.01  # how far the sides of a picture and of its frame may differ in their ratio
 Box = tuple[float, float, float, float]
@@ -37,7 +38,7 @@ class Said:
         self.annotations.append(one)
 
 
-def said(binding: Binding, regions: Sequence[RegionIn], size_wh: tuple[int, int], max_pixels: int) -> Said | None:
+def said(binding: Binding, shown: Sequence[RegionIn], size_wh: tuple[int, int], max_pixels: int) -> Said | None:
     """What the regions of a binding's controls say of a frame; None if nobody chose anything, which says nothing.
 
     Args:
@@ -48,13 +49,22 @@ def said(binding: Binding, regions: Sequence[RegionIn], size_wh: tuple[int, int]
             that is damaged or of a picture of another shape.
     """
     controls = [one.name for one in (binding.control, binding.boxes) if one is not None]
-    own = [one for one in regions if one.from_name in controls]
+    own = [one for one in shown if one.from_name in controls]
     for one in own:
         if one.image_rotation:
             raise BadAnnotation(f"region {one.id}: on a picture turned by {one.image_rotation:g}°, needed it upright")
     found = Said()
     _READERS[binding.control.kind](binding, own, size_wh, max_pixels, found)
     return None if binding.control.kind == "choices" and not found.annotations else found
+
+
+def unmoved(binding: Binding, drawn: Annotation, proposal: Annotation, size_wh: tuple[int, int]) -> Annotation:
+    """`drawn`, or where it is just what was shown of the proposal, all of it: what is beyond the picture is not shown."""
+    shown = [RegionIn.model_validate(one) for one in regions(binding, [proposal], size_wh, 0)]
+    back = said(binding, shown, size_wh, size_wh[0] * size_wh[1])
+    if back is None or len(back.annotations) != 1 or not alike(back.annotations[0], drawn):
+        return drawn
+    return replace(drawn, bbox_xyxy=proposal.bbox_xyxy, keypoints_xyv=proposal.keypoints_xyv)
 
 
 def _read_choices(_: Binding, own: Sequence[RegionIn], __: tuple[int, int], ___: int, found: Said) -> None:

@@ -58,8 +58,13 @@ def _ontology(control: Control, ontologies: Sequence[Ontology]) -> Ontology | No
         named = [one for one in ontologies if one.name == control.ontology]
         if not named:
             raise BadLabelConfig(f"{control.name}: model_ontology {control.ontology!r}, which the store does not have")
-        return named[0] if named[0] in of_task else None
+        of_task = [one for one in of_task if one in named]
     fitting = [one for one in of_task if set(one.keypoints or one.classes) == set(control.labels)]
+    if of_task and not fitting and control.ontology is not None:
+        needed = ", ".join(of_task[0].keypoints or of_task[0].classes)
+        raise BadLabelConfig(
+            f"{control.name}: labels {', '.join(control.labels) or 'of none'}, needed those of {control.ontology}: {needed}"
+        )
     if len(fitting) > 1:
         names = ", ".join(one.name for one in fitting)
         raise BadLabelConfig(f"{control.name}: its labels are those of {names}, needed model_ontology to name one")
@@ -72,8 +77,11 @@ def _boxes(
     if control.kind != "keypointlabels" or ontology is None:
         return None
     rectangles = [one for one in config.controls if one.kind == "rectanglelabels" and one.to_name == control.to_name]
+    fitting = [one for one in rectangles if set(one.labels) == set(ontology.classes)]
     named = [one for one in rectangles if one.ontology == ontology.name]
-    free = [one for one in rectangles if found[one.name] is None and set(one.labels) == set(ontology.classes)]
+    if named and named[0] not in fitting:
+        raise BadLabelConfig(f"{named[0].name}: labels {', '.join(named[0].labels)}, needed {', '.join(ontology.classes)}")
+    free = [one for one in fitting if found[one.name] is None and one.ontology is None]
     boxes = next(iter(named or free), None)
     if boxes is None and len(ontology.classes) > 1:
         needed = "RectangleLabels with the classes, one rectangle an object"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.catalogue import Catalogue
-from services.label_studio.answers import said
+from services.label_studio.answers import said, unmoved
 from services.label_studio.binding import Binding
 from services.label_studio.projects import Project, Projects
 from services.label_studio.refitting import Refitter
@@ -120,11 +120,13 @@ class Events:
         notes += found.notes
         shown = {was[0] for one in annotation.result if (was := proposal_of(binding, one.id)) is not None}
         had_prediction = annotation.parent_prediction is not None
-        kind, generation, num_proposals = round_of(self._store, shard_id, index, name, shown, had_prediction=had_prediction)
+        kind, generation, proposals = round_of(self._store, shard_id, index, name, shown, had_prediction=had_prediction)
         if kind == "labels" and (shown or had_prediction):
             notes.append(f"annotation {annotation.id}: charged as drawn, since no `label` has written what was proposed here")
-        was_here = {place: was for place, (of, was) in found.places.items() if of == generation and was < num_proposals}
+        was_here = {place: was for place, (of, was) in found.places.items() if of == generation and was < len(proposals)}
         first = {was: place for place, was in reversed(was_here.items())}  # a copy of a region has the id of none, or of its own
+        for place, number in was_here.items():
+            found.annotations[place] = unmoved(binding, found.annotations[place], proposals[number], (width, height))
         when = _when(annotation.updated_at)
         unique = annotation.unique_id or str(annotation.id)
         return FrameAnswer(

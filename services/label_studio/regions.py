@@ -20,10 +20,9 @@ Region = dict[str, Any]
 def regions(binding: Binding, said: Iterable[Annotation], size_wh: tuple[int, int], generation: int) -> list[Region]:
     """Regions of one picture, each with its score; the place of an annotation and its generation are in the region's id.
 
-    What the control has no label for is left out; so are, where no rectangles hold the points together, all objects but the one
-    with the best score.
+    Where no rectangles hold points together, the object with the best score is all that is shown.
     """
-    known = [(place, one) for place, one in enumerate(said) if _has_label(binding, one)]
+    known = list(enumerate(said))
     kind = binding.control.kind
     if kind == "choices":
         return _choices(binding, [one for _, one in known], size_wh, region_id(binding, generation, 0))
@@ -48,12 +47,6 @@ def proposal_of(binding: Binding, name: str) -> tuple[int, int] | None:
 
 def _digest(binding: Binding) -> str:
     return hashlib.sha256(binding.ontology.name.encode()).hexdigest()[:8]
-
-
-def _has_label(binding: Binding, one: Annotation) -> bool:
-    if binding.control.kind == "keypointlabels":
-        return binding.boxes is None or one.class_name in binding.boxes.labels
-    return one.class_name in binding.control.labels
 
 
 def _choices(binding: Binding, said: Sequence[Annotation], size_wh: tuple[int, int], name: str) -> list[Region]:
@@ -91,7 +84,7 @@ def _rectangle(control: Control, one: Annotation, size_wh: tuple[int, int], scor
 def _points(binding: Binding, one: Annotation, size_wh: tuple[int, int], scored: Region, parent: Region) -> Iterator[Region]:
     flat = one.keypoints_xyv or ()
     for number, (name, x, y, v) in enumerate(zip(binding.ontology.keypoints, flat[0::3], flat[1::3], flat[2::3], strict=True)):
-        if v and name in binding.control.labels:
+        if v:
             place = {"x": _percent(x, size_wh[0]), "y": _percent(y, size_wh[1]), "width": POINT_WIDTH}
             region = {**_head(binding.control, size_wh), **scored, **parent, "id": f"{scored['id']}-{number}"}
             yield {**region, "value": {**place, "keypointlabels": [name]}, **({"meta": {"text": [HIDDEN]}} if v == 1 else {})}

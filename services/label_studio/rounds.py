@@ -1,7 +1,8 @@
 """What a person's work on a frame is: first labels, the review of what a generation proposed, or an audit."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
+from training.data.annotations import Annotation
 from training.data.human_actions import RoundKind
 from training.loop.pending import proposed
 from training.store.store import Store
@@ -22,8 +23,8 @@ def is_audit(store: Store, shard_id: str, frame_index: int, ontology: str) -> bo
 
 def round_of(
     store: Store, shard_id: str, frame_index: int, ontology: str, shown: Collection[int], *, had_prediction: bool
-) -> tuple[RoundKind, int | None, int]:
-    """The kind, the generation that is reviewed, and how many proposals it has of the frame.
+) -> tuple[RoundKind, int | None, Sequence[Annotation]]:
+    """The kind, the generation that is reviewed, and what it proposed on the frame.
 
     A review is compared with what `label` wrote. Without that, all is first labels: charged as drawn, never as too little.
 
@@ -32,11 +33,11 @@ def round_of(
         had_prediction: it started from a prediction, of which nothing may be left.
     """
     if is_audit(store, shard_id, frame_index, ontology):
-        return "audit", None, 0
+        return "audit", None, ()
     live = store.registry.live(shard_id, ontology) if had_prediction else None
     candidates: Iterable[int] = sorted(shown, reverse=True) or ([] if live is None else [live])
     for generation in candidates:
         found = proposed(store, shard_id, ontology, generation, {frame_index}).get(frame_index)
         if found is not None:
-            return "review", generation, len(found.annotations)
-    return "labels", None, 0
+            return "review", generation, found.annotations
+    return "labels", None, ()

@@ -4,6 +4,7 @@ Needs the program in an environment of its own, since it pins other versions of 
 """
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from services.catalogue import Catalogue
 from services.keys import KeyFile, new_key
 from services.label_studio.brush import unpack
 from services.settings import Settings
+from services.submitting import ClusterJob
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.pictures import encode_jpeg
@@ -94,6 +96,22 @@ class FixedHosts:
         """Ready."""
 
 
+class FixedCluster:
+    """Runs every command for ever."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, str] = {}
+
+    async def submit(self, name: str, command: str) -> None:
+        self.commands[name] = command
+
+    async def find(self, name: str) -> ClusterJob | None:
+        return ClusterJob(state="running") if name in self.commands else None
+
+    async def stop(self, name: str) -> None:
+        raise AssertionError("nobody stops it")
+
+
 @dataclass(frozen=True)
 class Service:
     """Ours. secret: of a key that may predict and annotate."""
@@ -102,6 +120,7 @@ class Service:
     secret: str
     store: Store
     hosts: FixedHosts
+    cluster: FixedCluster
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,7 @@ class LabelStudio:
 
     client: httpx.Client
     project: int
+    backend: int
 
     def post(self, path: str, **body: Any) -> Any:
         return self._said(self.client.post(path, json=body))
@@ -219,13 +239,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, server: str) -> Iterator[S
     (folder / "keys").write_text(key.line, encoding="utf-8")
     settings = Settings(store=store.url, live_ttl_s=0, label_studio_url=server, label_studio_token=TOKEN)  # type: ignore[arg-type]
     hosts: Any = FixedHosts()
-    api = create_api(Catalogue(store, ttl_s=0), hosts, settings, KeyFile(folder / "keys"))
+    cluster = FixedCluster()
+    api = create_api(Catalogue(store, ttl_s=0), hosts, settings, KeyFile(folder / "keys"), cluster)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         ours = uvicorn.Server(uvicorn.Config(api, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=ours.run, kwargs={"sockets": [listening]})
         thread.start()
-        yield Service(f"http://127.0.0.1:{listening.getsockname()[1]}", secret, store, hosts)
+        yield Service(f"http://127.0.0.1:{listening.getsockname()[1]}", secret, store, hosts, cluster)
         ours.should_exit = True
         thread.join()
 
@@ -236,12 +257,14 @@ def label_studio(server: str, service: Service) -> Iterator[LabelStudio]:
     with httpx.Client(base_url=server, headers={"Authorization": f"Token {TOKEN}"}, timeout=120) as client:
         made = client.post("/api/projects", json={"title": "Pond", "label_config": CONFIG, "show_collab_predictions": True})
         assert made.is_success, made.text
-        theirs = LabelStudio(client, made.json()["id"])
-        backend = {"url": f"{service.url}/label-studio", "project": theirs.project, "title": "ours"}
+        project = made.json()["id"]
+        backend = {"url": f"{service.url}/label-studio", "project": project, "title": "ours"}
         refused = client.post("/api/ml", json={**backend, "auth_method": "NONE"})
         assert refused.status_code == 400
         keys = {"auth_method": "BASIC_AUTH", "basic_auth_user": "anybody", "basic_auth_pass": service.secret}
-        assert theirs.post("/api/ml", **backend, **keys)["state"] in ("CO", "DI")
+        connected = client.post("/api/ml", json={**backend, **keys})
+        assert connected.is_success, connected.text
+        theirs = LabelStudio(client, project, connected.json()["id"])
         (hook,) = theirs.get("/api/webhooks", project=theirs.project)
         assert hook["url"] == f"{service.url}/label-studio/webhook"
         changed = client.patch(f"/api/webhooks/{hook['id']}", json={"headers": {"Authorization": f"Bearer {service.secret}"}})
@@ -351,3 +374,37 @@ def test_a_skipped_task_leaves_nothing(label_studio: LabelStudio, service: Servi
     task = label_studio.import_task(**frame(5))
     label_studio.submit(task, [], was_cancelled=True)
     assert said_of(service.store, 5) == {}
+
+
+def test_a_task_that_is_opened_again_is_asked_about_again_only_once_a_generation_went_live(
+    label_studio: LabelStudio, service: Service
+) -> None:
+    chosen = label_studio.client.patch(f"/api/projects/{label_studio.project}", json={"model_version": "ours"})
+    assert chosen.is_success, chosen.text
+    label_studio.import_task(**frame(0))
+
+    def versions() -> list[str]:
+        """Of all predictions of the task that a person gets next."""
+        task = label_studio.get(f"/api/projects/{label_studio.project}/next")
+        assert task["predictions"]
+        found = label_studio.get("/api/predictions", task=task["id"])
+        return [one["model_version"] for one in found]
+
+    before = versions()
+    assert versions() == before
+    again = Card(shard_id="pond", ontology="insects", task="detection", classes=("fly", "bee"), fit_key="again")
+    service.store.registry.promote("pond", "insects", service.store.registry.publish(again, {}).generation, "better")
+    assert len(versions()) == len(before) + 1
+    assert len(set(versions())) == len(set(before)) + 1
+
+
+def test_the_button_starts_a_fit_of_all_that_the_project_labelled(label_studio: LabelStudio, service: Service) -> None:
+    task = label_studio.import_task(**frame(3))
+    (prediction, *_) = label_studio.predicted(task)
+    label_studio.submit(task, prediction["result"])
+    for _ in range(2):
+        started = label_studio.client.post(f"/api/ml/{label_studio.backend}/train", json={})
+        assert started.is_success, started.text
+    fits = [shlex.split(command) for command in service.cluster.commands.values()]
+    assert sorted(command[command.index("--ontology") + 1] for command in fits) == ["days", "insects", "poses", "roads"]
+    assert {(command[3], command[-1]) for command in fits} == {("fit", "pond")}

@@ -90,6 +90,10 @@ def test_a_configuration_that_leaves_something_open_is_refused() -> None:
     assert controls(named, ontologies=[FLIES, twin]) == {"boxes": ("twins", None)}
     with pytest.raises(BadLabelConfig, match="'twins', which the store does not have"):
         controls(named)
+    with pytest.raises(BadLabelConfig, match="boxes: labels fly, wasp, needed those of twins: fly, bee"):
+        controls(named.replace("bee", "wasp"), ontologies=[FLIES, twin])
+    with pytest.raises(BadLabelConfig, match="boxes: labels fly, wasp, needed fly, bee"):
+        controls(BOXES.replace('toName="image"', 'toName="image" model_ontology="poses"').replace("bee", "wasp"), POINTS)
     with pytest.raises(BadLabelConfig, match="keypoints of 2 classes, needed RectangleLabels"):
         controls(POINTS)
     with pytest.raises(BadLabelConfig, match=r"no control has the labels of an ontology, .*flies: detection of bee, fly"):

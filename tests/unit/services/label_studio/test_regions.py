@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.label_studio.answers import Said, said
+from services.label_studio.answers import Said, said, unmoved
 from services.label_studio.binding import Binding, bound
 from services.label_studio.brush import pack
 from services.label_studio.config import read_config
@@ -60,7 +60,7 @@ def mask(class_name: str, columns: slice) -> Annotation:
 
 def test_classes_are_one_region_of_choices_and_no_choice_says_nothing() -> None:
     about = binding("classification")
-    some = [Annotation(class_name=name, level="image", score=score) for name, score in (("bee", 0.4), ("wasp", 1), ("fly", 0.9))]
+    some = [Annotation(class_name=name, level="image", score=score) for name, score in (("bee", 0.4), ("fly", 0.9))]
     (region,) = regions(about, some, SIZE_WH, 3)
     assert (region["type"], region["value"], region["score"]) == ("choices", {"choices": ["bee", "fly"]}, 0.9)
     assert [(one.class_name, one.level) for one in back(about, [region]).annotations] == [("bee", "image"), ("fly", "image")]
@@ -70,7 +70,7 @@ def test_classes_are_one_region_of_choices_and_no_choice_says_nothing() -> None:
 
 def test_boxes_are_percent_of_the_picture_and_come_back_as_pixels_of_the_frame() -> None:
     about = binding("detection")
-    shown = regions(about, [box("fly", 8, 6, 40, 36, score=0.5), box("wasp", 1, 1, 2, 2), box("bee", -9, 45, 9, 70)], SIZE_WH, 3)
+    shown = regions(about, [box("fly", 8, 6, 40, 36, score=0.5), box("bee", -9, 45, 9, 70)], SIZE_WH, 3)
     assert [one["value"] for one in shown] == [
         {"x": 10.0, "y": 10.0, "width": 40.0, "height": 50.0, "rotation": 0, "rectanglelabels": ["fly"]},
         {"x": 0.0, "y": 75.0, "width": 11.25, "height": 25.0, "rotation": 0, "rectanglelabels": ["bee"]},
@@ -78,7 +78,7 @@ def test_boxes_are_percent_of_the_picture_and_come_back_as_pixels_of_the_frame()
     assert {(one["original_width"], one["original_height"], one["image_rotation"]) for one in shown} == {(80, 60, 0)}
     found = back(about, shown, (160, 120))
     assert found.annotations[0].bbox_xyxy == pytest.approx((16, 12, 80, 72))
-    assert (found.places, found.notes) == ({0: (3, 0), 1: (3, 2)}, [])
+    assert (found.places, found.notes) == ({0: (3, 0), 1: (3, 1)}, [])
     assert back(about, []).annotations == []
 
 
@@ -173,3 +173,13 @@ def test_only_ids_that_were_made_for_the_ontology_name_proposals() -> None:
     assert proposal_of(about, regions(about, [box("fly", 8, 6, 40, 36)], SIZE_WH, 12)[0]["id"]) == (12, 0)
     for name in ("", "mm", "mm-1-2-3", "aB3_x", "mm-00000000-1-2", "mm---"):
         assert proposal_of(about, name) is None
+
+
+def test_what_was_shown_without_what_is_beyond_the_picture_is_the_whole_proposal_unless_it_was_moved() -> None:
+    about, proposal = binding("detection"), box("bee", -9, 45, 9, 70, score=0.5)
+    (cut,) = back(about, regions(about, [proposal], SIZE_WH, 3)).annotations
+    assert cut.bbox_xyxy == pytest.approx((0, 45, 9, 60))
+    assert unmoved(about, cut, proposal, SIZE_WH).bbox_xyxy == proposal.bbox_xyxy
+    moved = box("bee", 0, 44, 9, 60)
+    assert unmoved(about, moved, proposal, SIZE_WH) == moved
+    assert unmoved(about, box("fly", 0, 45, 9, 60), proposal, SIZE_WH).bbox_xyxy == (0, 45, 9, 60)
