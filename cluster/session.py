@@ -16,6 +16,7 @@ __all__ = ["DEFAULTS", "ray_session"]
 
 _LOCAL_OBJECT_STORE_BYTES = 512 * 1024**2  # labels, models, receipts; of frames only tune's labelled ones
 DEFAULTS = {
+    "MALLOC_ARENA_MAX": "2",  # by default the C library keeps apart what each of many short-lived threads has freed
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.front:middlewares",

@@ -19,6 +19,7 @@ from yarl import URL
 __all__ = ["Ask", "Heard", "Load", "latencies", "load"]
 
 NO_ANSWER = 0
+AS_CLIENTS = "--as-clients"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Load:
 def load(wanted: Load) -> list[Heard]:
     """Everything that was heard, in the order of the answers."""
     words = json.dumps(wanted.to_json())
-    done = subprocess.run([sys.executable, __file__], input=words, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([sys.executable, __file__, AS_CLIENTS], input=words, stdout=subprocess.PIPE, text=True, check=True)
     return [Heard(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
@@ -146,5 +147,5 @@ def _turns(rate: float | None, began: float) -> Iterator[float]:
         number += 1
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and AS_CLIENTS in sys.argv:
     main()

@@ -37,6 +37,7 @@ from training.store.card import Card
 from training.store.store import Store
 
 MIB = 2**20
+NUM_COLD = 100  # models, at most
 OURS, PLAIN = ("ingress", "host", "proxy"), ("plain", "proxy")
 
 
@@ -94,9 +95,9 @@ def compare(store: Store, cards: Sequence[Card], asked: argparse.Namespace, cach
         )
         size = tuple(asked.size)
         side = {"ours": Side(url, "/v1/models/{model}/predict", OURS, size), "plain": Side(url, "/plain/predict", PLAIN, size)}
-        cold = {name: one.in_turn(names[: min(len(names), 200)]) for name, one in side.items()}
-        for one in side.values():
-            one.in_turn(names, clients=asked.clients)
+        cold = {name: one.in_turn(names[:NUM_COLD]) for name, one in side.items()}
+        side["ours"].in_turn(names, clients=asked.clients)
+        side["plain"].in_turn(names[:most], clients=asked.clients)
         rounds: dict[str, list[Round]] = {"ours": [], "plain": [], "single": []}
         how = {"clients": asked.clients, "seconds": asked.seconds}
         for number in range(asked.rounds):

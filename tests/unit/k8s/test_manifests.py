@@ -17,6 +17,7 @@ from cluster.session import DEFAULTS
 Document = dict[str, Any]
 Built = Callable[[str], list[Document]]
 Manifest = Callable[[str, str], Document]
+ARENAS = "MALLOC_ARENA_MAX"
 CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 ROOT = Path(__file__).resolve().parents[3]
 VERBS: dict[str, Any] = cast(Any, typer.main.get_command(app)).commands
@@ -64,6 +65,7 @@ def test_every_node_of_the_service_turns_errors_of_serves_proxy_into_problem_doc
         (pod,) = group["template"]["spec"]["containers"]
         assert {"configMapRef": {"name": settings["metadata"]["name"]}} in pod["envFrom"]
     assert settings["data"][CALLBACK] == DEFAULTS[CALLBACK]
+    assert settings["data"][ARENAS] == DEFAULTS[ARENAS]
     module, _, name = DEFAULTS[CALLBACK].partition(":")
     assert getattr(importlib.import_module(module), name)()
 
