@@ -25,7 +25,7 @@ def fit_requests(shards: int, generation: int) -> Requests:
 
     A later generation reads what is there already: three parts of labels and marks, and every earlier card and decision.
     """
-    reads, lists = (14, 16) if generation == 1 else (36 + 14 * (generation - 2), 17)
+    reads, lists = (14, 16) if generation == 1 else (36 + 14 * (generation - 2), 18)
     return Requests(reads=1 + reads * shards, writes=3 * shards, lists=2 + lists * shards)
 
 

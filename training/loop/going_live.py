@@ -46,7 +46,7 @@ def _decided(store: Store, receipt: FitReceipt, generation: int, device: torch.d
     try:
         card = store.registry.card(receipt.shard_id, receipt.ontology, generation)
         decision = store.registry.decision(receipt.shard_id, receipt.ontology, generation)
-        decision = decision or _on_trial(store, card) or _decide(store, card, device, canary)
+        decision = decision or _decide(store, card, device, canary)
         live = store.registry.live(receipt.shard_id, receipt.ontology)
     except MicroModelError as error:
         return replace(receipt, generation=None, error=f"{type(error).__name__}: {error}")
@@ -63,8 +63,10 @@ def _on_trial(store: Store, card: Card) -> Decision | None:
 
 
 def _decide(store: Store, card: Card, device: torch.device | str, canary: float | None) -> Decision:
-    verdict = _verdict(store, card, device)
     live = store.registry.live(card.shard_id, card.ontology)
+    if live is not None and (decision := _on_trial(store, card)) is not None:
+        return decision
+    verdict = _verdict(store, card, live, device)
     if canary is not None and verdict.promote and live not in (None, card.generation):
         if (before := running_canary(store.registry, card.shard_id, card.ontology)) is not None:
             end_canary(store.registry, before, "withdrawn", f"generation {card.generation} came")
@@ -76,8 +78,7 @@ def _decide(store: Store, card: Card, device: torch.device | str, canary: float 
     return decision
 
 
-def _verdict(store: Store, card: Card, device: torch.device | str) -> Verdict:
-    live = store.registry.live(card.shard_id, card.ontology)
+def _verdict(store: Store, card: Card, live: int | None, device: torch.device | str) -> Verdict:
     generations = [card.generation] if live is None else [card.generation, live]
     truth = store.audit_labels(card.shard_id, card.ontology)
     new, *others = _answers(store, card, generations, truth, device)
