@@ -6,15 +6,17 @@
 Shards are drawn: noise with a few bright squares on each of five frames. The trunk starts from random weights with settled
 statistics, read as a file of weights, so that norms are held as with ImageNet weights. The rounds alternate between the two ways
 and the fastest of each counts, by the clock and, where the device is a CPU, by processor time, which other work on the machine
-changes less. Preparing a fit and the kept maps of `head` are in it; `--steps` shortens every fit, so that these weigh more.
-Last comes how far apart the weights are where both ways ended, and how good both are on frames that no fit saw.
+changes less. `--alone N` fits only N of them one at a time, for runs that must be short. Preparing a fit and the kept maps of
+`head` are in it; `--steps` shortens every fit, so that these weigh more. Last comes how far apart the weights are where both ways
+ended, and how good both are on frames that no fit saw.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--alone", type=int, help="fit only so many one at a time, and take the others to need as long each")
     parser.add_argument("--rounds", type=int, default=2, help="of each way; the fastest counts")
     parser.add_argument("--size", type=int, nargs=2, default=(384, 216), metavar=("WIDTH", "HEIGHT"))
     asked = parser.parse_args()
@@ -53,32 +56,46 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         backbone = settled_backbone(asked.backbone, Path(folder))
 
-        def fit(at_once: int) -> BankFit:
-            return fit_bank(bundle, recipe=chosen, backbone=backbone, device=asked.device, at_once=at_once)
+        def fit(at_once: int, count: int) -> BankFit:
+            return fit_bank(bundle[:count], recipe=chosen, backbone=backbone, device=asked.device, at_once=at_once)
 
-        ways: dict[str, Callable[[], BankFit]] = {"one at a time": lambda: fit(1), "together": lambda: fit(asked.models)}
-        banks = compare(ways, asked.rounds, asked.models, asked.device)
+        alone = min(asked.alone or asked.models, asked.models)
+        ways = {
+            "one at a time": Way(fit=lambda: fit(1, alone), models=alone),
+            "together": Way(fit=lambda: fit(asked.models, asked.models), models=asked.models),
+        }
+        banks = compare(ways, asked.rounds, asked.device)
     for way, bank in banks.items():
-        found = quality(bank, unseen, asked.device)
+        found = quality(bank, unseen[: len(bank.models)], asked.device)
         print(
             f"{way}: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()) + f" on {UNSEEN} unseen frames a shard"
         )
 
 
-def compare(ways: dict[str, Callable[[], BankFit]], rounds: int, models: int, device: str) -> dict[str, BankFit]:
+@dataclass(frozen=True)
+class Way:
+    """fit: one round. models: how many micro-models it fits."""
+
+    fit: Callable[[], BankFit]
+    models: int
+
+
+def compare(ways: dict[str, Way], rounds: int, device: str) -> dict[str, BankFit]:
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     banks: dict[str, BankFit] = {}
-    for _ in range(rounds):
-        for name, fit in ways.items():
-            banks[name], *seconds = timed(fit, device)
+    for number in range(1, rounds + 1):
+        for name, way in ways.items():
+            banks[name], *seconds = timed(way.fit, device)
+            print(f"round {number}: {name}, {way.models} micro-models: {seconds[0]:.1f} s", file=sys.stderr, flush=True)
             spent[name].append((seconds[0], seconds[1]))
     for clock, name in enumerate(["wall"] if device.startswith("cuda") else ["wall", "processor"]):
-        best = {way: min(round_[clock] for round_ in rounds_) for way, rounds_ in spent.items()}
-        said = ", ".join(f"{way} {models / seconds * 3600:.0f}" for way, seconds in best.items())
+        best = {way: min(round_[clock] for round_ in rounds_) / ways[way].models for way, rounds_ in spent.items()}
+        said = ", ".join(f"{way} {3600 / seconds:.0f}" for way, seconds in best.items())
         all_s = "; ".join(" ".join(f"{round_[clock]:.1f}" for round_ in rounds_) for rounds_ in spent.values())
         ratio = best["one at a time"] / best["together"]
         print(f"{name:>9} time: ratio {ratio:.2f}; micro-models an hour: {said}; seconds of the rounds: {all_s}", flush=True)
-    print(f"weights apart: {apart(banks['one at a time'], banks['together']):.1e} of how far those of two shards are")
+    if len(banks["one at a time"].models) > 1:
+        print(f"weights apart: {apart(banks['one at a time'], banks['together']):.1e} of how far those of two shards are")
     return banks
 
 
@@ -103,8 +120,8 @@ def timed(fit: Callable[[], BankFit], device: str) -> tuple[BankFit, float, floa
 
 def apart(one: BankFit, other: BankFit) -> float:
     """Distance between the weights of the same shard, as a share of the distance between two shards; the median shard."""
-    flat = [{name: flattened(bank, name) for name in one.models} for bank in (one, other)]
     names = sorted(one.models)
+    flat = [{name: flattened(bank, name) for name in names} for bank in (one, other)]
     return float(np.median([(flat[0][a] - flat[1][a]).norm() / (flat[0][a] - flat[0][b]).norm() for a, b in pairs(names)]))
 
 

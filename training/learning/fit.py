@@ -9,7 +9,7 @@ import torch
 
 from training.errors import FitDiverged, MicroModelError
 from training.learning.descend import Report, descend
-from training.learning.groups import GROUP_BYTES, fits_at_once, groups
+from training.learning.groups import fits_at_once, group_bytes, groups
 from training.learning.labelled import LabelledFrames
 from training.learning.prepare import Fit, prepare
 from training.learning.recipes import Recipe
@@ -43,7 +43,7 @@ def fit_bank(
     seed: int = 0,
     device: torch.device | str = "cpu",
     at_once: int | None = None,
-    group_bytes: int = GROUP_BYTES,
+    max_bytes: int | None = None,
     report: Report = lambda shard_id, step, metrics: None,
 ) -> BankFit:
     """Fit one micro-model per shard; the same seed gives the same weights on the same machine.
@@ -52,7 +52,7 @@ def fit_bank(
 
     Args:
         at_once: how many of one shape are fitted together at most; None for what the device is faster with.
-        group_bytes: about what those may take of the device's memory.
+        max_bytes: about what those may take of the device's memory; None for what `group_bytes` says.
         report: called every `recipe.report_every` steps with the shard, the step and {"loss": …}; once, as step 1, where the
             head is solved in closed form.
     Raises:
@@ -65,7 +65,8 @@ def fit_bank(
         if isinstance(task, GridTask):
             _solve(bank, labelled, task, recipe, backbone, seed, device, report)
     fits = (_prepared(one, task, recipe, backbone, seed, device) for one, task in tasks if not isinstance(task, GridTask))
-    for group in groups(fits, at_once=at_once or fits_at_once(device.type), max_bytes=group_bytes):
+    room = group_bytes(device) if max_bytes is None else max_bytes
+    for group in groups(fits, at_once=at_once or fits_at_once(device.type), max_bytes=room):
         _descend(bank, group, report)
     return bank
 

@@ -10,10 +10,11 @@ from torchvision.ops import StochasticDepth
 
 from training.learning.prepare import Fit
 
-__all__ = ["GROUP_BYTES", "MOST_AT_ONCE", "fits_at_once", "groups", "step_bytes"]
+__all__ = ["MOST_AT_ONCE", "fits_at_once", "group_bytes", "groups", "step_bytes"]
 
 MOST_AT_ONCE = 32
-GROUP_BYTES = 8 * 2**30
+GROUP_SHARE = 4  # a group takes a part in this many of what the GPU has free: step_bytes is a guess
+CPU_GROUP_BYTES = 8 * 2**30
 
 
 def fits_at_once(device: str) -> int:
@@ -22,6 +23,15 @@ def fits_at_once(device: str) -> int:
     device: 'cpu', or anything else for a GPU.
     """
     return 1 if device == "cpu" else MOST_AT_ONCE
+
+
+def group_bytes(device: torch.device) -> int:
+    """What the fits of one group may take of a device: of a GPU a quarter of what is free, or only kept by torch for later."""
+    if device.type != "cuda":
+        return CPU_GROUP_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(free + kept) // GROUP_SHARE
 
 
 def groups(fits: Iterable[Fit], *, at_once: int, max_bytes: int) -> Iterator[list[Fit]]:
@@ -61,7 +71,8 @@ def step_bytes(fit: Fit) -> int:
     kept = sum(x.nbytes for x in maps) * fit.recipe.cached_views // fit.recipe.batch_size
     learned = sum(parameter.nbytes for parameter in network.parameters() if parameter.requires_grad)
     del answers
-    return 2 * sum(saved.values()) + kept + 4 * learned
+    pictures = sum(image.nbytes for image in fit.views.images)
+    return 2 * sum(saved.values()) + kept + 4 * learned + pictures
 
 
 def _room(fit: Fit, at_once: int, max_bytes: int) -> int:

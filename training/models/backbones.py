@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,11 +101,21 @@ def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
     Raises:
         BadBackbone: the weights cannot be read or do not fit; names the file and the first key that disagrees.
     """
+    if resolve_weights(backbone) is None:
+        return empty_trunk(backbone.name), False
+    return deepcopy(_pretrained_trunk(backbone)), True
+
+
+@cache
+@torch.inference_mode(False)
+def _pretrained_trunk(backbone: Backbone) -> Trunk:
+    """In float32; made once in a process, and never to be changed."""
     weights = resolve_weights(backbone)
-    model = _classifier(backbone.name)
-    if weights is not None:
-        load_state(model, weights, backbone.weights, backbone.name)
-    return Trunk(_stages(model, backbone.name), trunk_skeleton(backbone.name).taps), weights is not None
+    assert weights is not None
+    with torch.random.fork_rng(devices=[]):  # weights that nobody needs are drawn meanwhile
+        model = _classifier(backbone.name)
+    load_state(model.float(), weights, backbone.weights, backbone.name)
+    return Trunk(_stages(model, backbone.name), trunk_skeleton(backbone.name).taps)
 
 
 @cache

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from training.learning.fit import fit_bank
-from training.learning.groups import groups, step_bytes
+from training.learning.groups import group_bytes, groups, step_bytes
 from training.learning.labelled import LabelledFrames, Start
 from training.learning.prepare import Fit, prepare
 from training.learning.recipes import Recipe, smoke
@@ -88,6 +88,14 @@ def test_networks_that_draw_random_numbers_are_fitted_one_at_a_time(squares: Any
     assert names(groups(fits, at_once=8, max_bytes=LARGE)) == [["a"], ["b"]]
 
 
+def test_a_group_takes_a_quarter_of_what_a_gpu_has_free_or_torch_keeps_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6000, 10_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1000)
+    assert group_bytes(torch.device("cuda", 0)) == 2000
+    assert group_bytes(torch.device("cpu")) == 8 * 2**30
+
+
 def test_a_bank_holds_the_bound_it_is_given(squares: Any) -> None:
     order: list[tuple[str, int]] = []
     fit_bank(
@@ -95,7 +103,7 @@ def test_a_bank_holds_the_bound_it_is_given(squares: Any) -> None:
         recipe=replace(HEAD, steps=2, report_every=1),
         backbone=SCRATCH,
         at_once=8,
-        group_bytes=1,
+        max_bytes=1,
         report=lambda shard_id, step, metrics: order.append((shard_id, step)),
     )
     assert order == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]

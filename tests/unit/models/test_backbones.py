@@ -45,6 +45,15 @@ def test_weights_from_a_file_are_the_ones_the_trunk_starts_with(tmp_path: Path, 
     assert torch.equal(trunk.state_dict()["stages.0.0.weight"], state["features.0.0.weight"])
 
 
+def test_a_trunk_that_was_changed_is_not_what_the_next_fit_starts_from(tmp_path: Path) -> None:
+    torch.save(torchvision.models.mobilenet_v3_small(weights=None).state_dict(), tmp_path / "start.pth")
+    backbone = Backbone(name="mobilenet_v3_small", weights=str(tmp_path / "start.pth"))
+    first, _ = starting_trunk(backbone)
+    began = first.state_dict()["stages.0.0.weight"].clone()
+    first.state_dict()["stages.0.0.weight"].zero_()
+    assert torch.equal(starting_trunk(backbone)[0].state_dict()["stages.0.0.weight"], began)
+
+
 def test_weights_of_another_network_are_refused_with_the_key_that_disagrees(tmp_path: Path) -> None:
     path = tmp_path / "resnet.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
