@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from services.schemas import Problem
 from services.tally import tally
@@ -78,8 +79,10 @@ def problem_of_error(request: Request, error: Exception) -> JSONResponse:
 def problem_of_http(request: Request, error: Exception) -> JSONResponse:
     """For what the web framework refuses: no such route, wrong method."""
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    return _response(_problem(request, status, kind=_kebab(status.name.title()), detail=str(error.detail)), error.headers or {})
+    status, headers = HTTPStatus(error.status_code), error.headers or {}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and "app" in request.scope:
+        headers = {**headers, "Allow": ", ".join(sorted(_methods(request)))}
+    return _response(_problem(request, status, kind=_kebab(status.name.title()), detail=str(error.detail)), headers)
 
 
 def problem_of_validation(request: Request, error: Exception) -> JSONResponse:
@@ -110,6 +113,12 @@ def _problem(
         errors=[dict(one) for one in invalid] or None,
         error=said if path.startswith("/v2") else None,
     )
+
+
+def _methods(request: Request) -> set[str]:
+    """Of every route that the path is of; the framework names those of the first."""
+    routes = [one for one in request.app.routes if isinstance(one, Route) and one.matches(request.scope)[0] != Match.NONE]
+    return {method for one in routes for method in one.methods or ()}
 
 
 def _response(problem: Problem, headers: Mapping[str, str]) -> JSONResponse:

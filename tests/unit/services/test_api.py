@@ -316,3 +316,10 @@ def test_an_ontology_is_told_with_its_keypoints_and_one_that_is_not_there_is_404
     said = {"name": "mice", "task": "keypoints", "classes": ["mouse"], "keypoints": ["nose", "tail"], "skeleton": [[0, 1]]}
     assert client.get("/v1/ontologies/mice").json() == said
     assert client.get("/v1/ontologies/rats").status_code == 404
+
+
+def test_a_method_that_a_path_does_not_have_is_told_which_it_has(client: Any) -> None:
+    refused = client.request("PATCH", "/v1/routes")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, PUT")
+    assert client.request("PATCH", "/v1/models/garden/canary").headers["allow"] == "DELETE, GET, PUT"
+    assert client.request("PATCH", "/healthz").headers["allow"] == "GET"
