@@ -10,6 +10,12 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+class _Sent(BaseModel):
+    """A number is a number, and not a text that looks like one."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class Health(BaseModel):
     """That it is a machine learning backend, and alive."""
 
@@ -17,7 +23,7 @@ class Health(BaseModel):
     model_class: str = "micro-models"
 
 
-class SetupIn(BaseModel):
+class SetupIn(_Sent):
     """A project introduces itself. It also sends a token with all rights of a person: not read, not kept, not logged."""
 
     label_config: str = Field(validation_alias=AliasChoices("schema", "label_config"), serialization_alias="schema")
@@ -29,7 +35,7 @@ class SetupOut(BaseModel):
     model_version: str
 
 
-class ValueIn(BaseModel):
+class ValueIn(_Sent):
     """Where a region is, in percent of the picture, and its label."""
 
     x: Number = 0.0
@@ -48,13 +54,13 @@ class ValueIn(BaseModel):
         return self.rectanglelabels or self.brushlabels or self.keypointlabels
 
 
-class NotesIn(BaseModel):
+class NotesIn(_Sent):
     """What a person wrote beside a region."""
 
     text: list[str] | str = Field(default_factory=list)
 
 
-class RegionIn(BaseModel):
+class RegionIn(_Sent):
     """One entry of an annotation's result; relations and what other tags say have no `from_name` of ours."""
 
     id: str = ""
@@ -71,20 +77,20 @@ class RegionIn(BaseModel):
         return [self.meta.text] if isinstance(self.meta.text, str) else self.meta.text
 
 
-class TaskIn(BaseModel):
+class TaskIn(_Sent):
     """A task. data: what the person who imported it put in."""
 
     id: int | None = None
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class ParamsIn(BaseModel):
+class ParamsIn(_Sent):
     """context: what a person is drawing just now, where the backend is used interactively."""
 
     context: dict[str, Any] | None = None
 
 
-class PredictIn(BaseModel):
+class PredictIn(_Sent):
     """Tasks that want predictions."""
 
     tasks: list[TaskIn] = Field(fail_fast=True)
@@ -106,7 +112,7 @@ class PredictOut(BaseModel):
     results: list[PredictionOut]
 
 
-class AnnotationEvent(BaseModel):
+class AnnotationEvent(_Sent):
     """What a person submitted. lead_time: seconds they had the task open, all times together."""
 
     id: int
@@ -126,17 +132,15 @@ class AnnotationEvent(BaseModel):
         return value.get("id") if isinstance(value, dict) else value
 
 
-class ProjectIn(BaseModel):
+class ProjectIn(_Sent):
     """Of an event."""
 
     id: int | None = None
     label_config: str = ""
 
 
-class Event(BaseModel):
+class Event(_Sent):
     """Something happened in a project; of most things only that, and of what people said what it was."""
-
-    model_config = ConfigDict(extra="ignore")
 
     action: str
     annotation: AnnotationEvent | list[AnnotationEvent] = Field(default_factory=list)

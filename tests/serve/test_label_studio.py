@@ -87,7 +87,9 @@ class FixedHosts:
     async def predict(self, card: Card, pictures: Any) -> Answer:
         self.asked.append(card.ontology)
         labels = tuple(FrameLabels(shard_id=card.shard_id, frame_index=0, annotations=(SAID[card.ontology],)) for _ in pictures)
-        return Answer(labels=labels, sizes_wh=((WIDTH, HEIGHT),) * len(pictures), model_s=0.0, batch_images=len(pictures))
+        names = next(one.keypoints for one in ONTOLOGIES if one.name == card.ontology)
+        sizes_wh = ((WIDTH, HEIGHT),) * len(pictures)
+        return Answer(labels=labels, sizes_wh=sizes_wh, model_s=0.0, batch_images=len(pictures), keypoint_names=names)
 
     async def look(self, *_: Any) -> Any:
         raise HostUnavailable("this test routes nothing")
