@@ -39,6 +39,7 @@ class Registry:
         self._objects = objects
         self.bases = Bases(objects)
         self.canaries = Canaries(objects)
+        self._checked: set[tuple[str, str, int, str]] = set()  # whose weights were
 
     def publish(self, card: Card, tensors: Mapping[str, torch.Tensor], base: Base | None = None) -> Card:
         """Commit one generation, whole or not at all; returns the card as published.
@@ -164,6 +165,8 @@ class Registry:
     def load(self, card: Card) -> dict[str, torch.Tensor]:
         """The tensors of a published card, on the CPU: with a base, those that differ from it.
 
+        Their hash is checked the first time: a published generation never changes.
+
         Raises:
             UnknownModel: there are none.
             CorruptModel: they are not the tensors the card was published with.
@@ -172,7 +175,10 @@ class Registry:
             file = self._objects.read(f"{_generation(card.shard_id, card.ontology, card.generation)}weights.safetensors")
         except MissingObject as error:
             raise UnknownModel(f"{card.ref} {card.ontology}: no weights") from error
-        return unpack(file, card)
+        key = card.shard_id, card.ontology, card.generation, card.weights_sha256
+        tensors = unpack(file, card, known=key in self._checked)
+        self._checked.add(key)
+        return tensors
 
     def find(self, shard_id: str, ontology: str, fit_key: str) -> Card | None:
         """The newest generation that is the result of this very work; finishes what a crashed publisher left."""

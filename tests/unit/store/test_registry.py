@@ -14,6 +14,7 @@ from training.store.card import Card
 from training.store.decisions import Decision
 from training.store.local import LocalObjects
 from training.store.store import Store
+from training.store.weights import content_hash
 
 PROGRAMS = Path(__file__).parent / "programs"
 MODEL = ("dog", "detection.dog")
@@ -308,6 +309,28 @@ def test_only_what_is_published_can_be_decided_on(store: Store, card: Card) -> N
     with pytest.raises(UnknownModel, match="not published"):
         store.registry.decide(*MODEL, Decision(generation=2, promoted=False, reason="worse"))
     assert store.registry.decision(*MODEL, 2) is None
+
+
+def test_weights_are_hashed_once_in_a_registry_and_cut_ones_are_refused_all_the_same(
+    store: Store, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = store.registry.publish(card, weights())
+    hashed: list[str] = []
+
+    def noted(file: bytes, where: str) -> str:
+        hashed.append(where)
+        return content_hash(file, where)
+
+    monkeypatch.setattr("training.store.weights.content_hash", noted)
+    for _ in range(3):
+        assert set(store.registry.load(published)) == set(weights())
+    assert len(hashed) == 1
+    Store.open(store.url).registry.load(published)
+    assert len(hashed) == 2, "another process trusts nobody"
+    path = next(Path(store.url).rglob("weights.safetensors"))
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(CorruptModel, match="no safetensors file"):
+        store.registry.load(published)
 
 
 def test_a_damaged_pointer_is_named(store: Store, card: Card) -> None:
