@@ -7,7 +7,7 @@ import ray
 import torch
 
 from cluster.progress import Progress
-from cluster.resources import cluster_workers, plan_workers
+from cluster.resources import WorkerShape, cluster_workers
 from cluster.session import ray_session
 from training.domain.describe import describe_each, undescribed
 from training.errors import MicroModelError, named
@@ -17,7 +17,8 @@ from training.store.store import Store
 
 __all__ = ["describe_fleet"]
 
-SHARDS_A_TASK = 8
+SHARDS_A_TASK = 8  # at most; every core gets its share of few shards
+ONE_CORE = WorkerShape(num_workers=1, cpus=1, gpus=0.0)  # tasks fill the cores; their threads would wait for each other
 
 
 def describe_fleet(
@@ -37,10 +38,10 @@ def describe_fleet(
 def _described(
     store_url: str, shard_ids: Sequence[str], backbone: Backbone, num_workers: int, progress: Progress
 ) -> dict[str, str]:
-    groups = [list(shard_ids[start : start + SHARDS_A_TASK]) for start in range(0, len(shard_ids), SHARDS_A_TASK)]
-    shape = plan_workers(num_workers, len(groups))
-    task = ray.remote(num_cpus=shape.cpus, runtime_env={"env_vars": shape.thread_env})(_describe)
-    asked = {task.remote(store_url, group, backbone, shape.cpus): group for group in groups}
+    size = max(1, min(SHARDS_A_TASK, -(-len(shard_ids) // num_workers)))
+    groups = [list(shard_ids[start : start + size]) for start in range(0, len(shard_ids), size)]
+    task = ray.remote(num_cpus=1, runtime_env={"env_vars": ONE_CORE.thread_env})(_describe)
+    asked = {task.remote(store_url, group, backbone): group for group in groups}
     failures: dict[str, str] = {}
     waiting, num_done = list(asked), 0
     while waiting:
@@ -51,9 +52,9 @@ def _described(
     return dict(sorted(failures.items()))
 
 
-def _describe(store_url: str, shard_ids: list[str], backbone: Backbone, cpus: int) -> dict[str, str]:
+def _describe(store_url: str, shard_ids: list[str], backbone: Backbone) -> dict[str, str]:
     """Why which of them could not be described."""
-    torch.set_num_threads(cpus)
+    torch.set_num_threads(ONE_CORE.cpus)
     store, eye = Store.open(store_url), Eye(backbone)
     try:
         missing = undescribed(store, eye, shard_ids)  # again: a task that died may have described some
