@@ -75,7 +75,7 @@ def parsed(schema: type[Schema], body: bytes, settings: Settings, *, needed: str
     if num_values > settings.max_json_values:
         raise TooLarge(f"about {num_values} JSON values, needed at most {settings.max_json_values}")
     try:
-        return schema.model_validate_json(body)
+        return schema.model_validate_json(body, strict=True)  # true is no number, and "5" neither
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(step) for step in first["loc"])[:100] or "the body"

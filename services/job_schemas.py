@@ -44,7 +44,7 @@ class JobShard(BaseModel):
 
     shard_id: str
     ontology: str
-    generation: int | None = Field(description="That labels, or was fitted; none as long as it is not")
+    generation: int | None = Field(default=None, description="That labels, or was fitted; none as long as it is not")
     done: int
     total: int
 

@@ -5,7 +5,6 @@ import time
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
-from pydantic import AwareDatetime
 
 from services.asking import Hosts, MinScore
 from services.body import limited, media_type, parsed
@@ -19,7 +18,7 @@ from services.payload import Picture, decode_base64, measured_all, read_pictures
 from services.routing_examples import ROUTED, ROUTED_BODY
 from services.routing_schemas import DomainsOut, MetadataIn, RoutedIn, RoutedPrediction, RoutedTimings
 from services.rules import RuleBook, add_rules
-from services.rules_schemas import Lat, Lon, Name
+from services.rules_schemas import Lat, Lon, Moment, Name
 from services.settings import Settings
 from services.tally import tally
 from training.data.identifiers import check_identifier
@@ -52,7 +51,7 @@ def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Cana
         sensor: Annotated[Name | None, Query(description="What took them")] = None,
         lon: Annotated[Lon | None, Query(description="Where: degrees, WGS 84")] = None,
         lat: Annotated[Lat | None, Query(description="Where: degrees, WGS 84")] = None,
-        when: Annotated[AwareDatetime | None, Query(alias="time", description="When: ISO 8601 with an offset")] = None,
+        when: Annotated[Moment | None, Query(alias="time", description="When: ISO 8601 with an offset")] = None,
     ) -> RoutedPrediction:
         started = time.perf_counter()
         if ontology is not None:

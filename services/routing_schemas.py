@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.answering import Answer
 from services.looking import Looked
-from services.rules_schemas import Lat, Lon, Name
+from services.rules_schemas import Lat, Lon, Moment, Name
 from services.schemas import AnnotationOut, ImagesIn, ModelUsed
 from training.domain.candidates import Chosen
 from training.domain.metadata import Metadata
@@ -35,7 +35,7 @@ class MetadataIn(BaseModel):
     sensor: Name | None = Field(default=None, description="What took it")
     lon: Lon | None = Field(default=None, description="Degrees, WGS 84; with `lat`")
     lat: Lat | None = None
-    time: AwareDatetime | None = Field(default=None, description="When it was taken: ISO 8601 with an offset")
+    time: Moment | None = Field(default=None, description="When it was taken: ISO 8601 with an offset")
 
     def over(self, other: "MetadataIn") -> Metadata:
         """With what `other` says where this says nothing; the place is one thing. Raises BadMetadata."""

@@ -1,16 +1,29 @@
 """What travels when rules are saved and shown, typed."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from training.domain.rules import Rules
 
-__all__ = ["AroundIO", "Lat", "Lon", "Name", "RoutesIn", "RoutesOut", "RuleIO"]
+__all__ = ["AroundIO", "Lat", "Lon", "Moment", "Name", "RoutesIn", "RoutesOut", "RuleIO"]
 
 Name = Annotated[str, Field(min_length=1, max_length=500)]
 Lon = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Lat = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+
+
+def _dated(given: object) -> object:
+    """pydantic itself takes numbers, also as text, for seconds since 1970."""
+    if isinstance(given, str):
+        return datetime.fromisoformat(given.upper())
+    if isinstance(given, datetime):
+        return given
+    raise ValueError("needed ISO 8601 with an offset, such as 2026-01-02T03:04:05Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_dated)]
 
 
 class AroundIO(BaseModel):

@@ -1,7 +1,7 @@
 """What travels over HTTP, typed; the OpenAPI document is made from these."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 BoxOut = tuple[float, float, float, float]
+Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class ImagesIn(BaseModel):
@@ -165,7 +166,7 @@ class OntologyOut(BaseModel):
     task: TaskName
     classes: list[str]
     keypoints: list[str]
-    skeleton: list[tuple[int, int]] = Field(description="Pairs of places in `keypoints`, from 0")
+    skeleton: list[Pair] = Field(description="Pairs of places in `keypoints`, from 0")
 
     @classmethod
     def of(cls, ontology: Ontology) -> "OntologyOut":

@@ -171,7 +171,7 @@ def _box(one: RegionIn, size_wh: tuple[int, int], notes: list[str]) -> Box:
 def _mask(one: RegionIn, size_wh: tuple[int, int], max_pixels: int, notes: list[str]) -> NDArray[np.bool_]:
     """(H, W) of the frame; a picture of another size is brought to it by its nearest pixels."""
     there, (width, height) = (one.original_width, one.original_height), size_wh
-    if not 0 < there[0] * there[1] <= max_pixels:
+    if min(there) < 1 or there[0] * there[1] > max_pixels:
         raise BadAnnotation(f"region {one.id}: a brush on a picture of {there[0]}x{there[1]}, needed 1 to {max_pixels} pixels")
     if abs(there[0] * height / (there[1] * width) - 1) > SAME_SHAPE:
         raise BadAnnotation(f"region {one.id}: a brush on a picture of {there[0]}x{there[1]}, the frame has {width}x{height}")

@@ -158,8 +158,8 @@ def _when(text: str) -> str:
     """Raises BadRequest."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"updated_at {text!r:.60}: not ISO 8601") from error
-    if moment.utcoffset() is None:
-        raise BadRequest(f"updated_at {text!r:.60}: without an offset from UTC")
-    return moment.astimezone(UTC).isoformat()
+        if moment.utcoffset() is None:
+            raise BadRequest(f"updated_at {text!r:.60}: without an offset from UTC")
+        return moment.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"updated_at {text!r:.60}: not ISO 8601, or of no year that UTC has") from error

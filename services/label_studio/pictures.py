@@ -55,13 +55,21 @@ def subject_of(data: Mapping[str, Any], image_key: str) -> Subject:
     url = url if isinstance(url, str) else ""
     shard_id, frame_index = data.get("shard_id"), data.get("frame_index")
     about = Metadata(**{name: data[name] for name in ("video", "sensor") if isinstance(data.get(name), str)})
-    if shard_id is None and frame_index is None and (found := _OURS.search(urlsplit(url).path)):
+    if shard_id is None and frame_index is None and (found := _OURS.search(_path(url))):
         shard_id, frame_index = unquote(found[1]), found[2]
     if shard_id is not None:
         shard_id = check_identifier(str(shard_id), "shard id")
     if frame_index is not None and (shard_id is None or not re.fullmatch(r"[0-9]{1,9}", str(frame_index))):
         raise BadRequest(f"frame_index {frame_index!r:.40} of shard {shard_id!r:.40}, needed a number from 0 and its shard_id")
     return Subject(shard_id=shard_id, frame_index=None if frame_index is None else int(frame_index), url=url, about=about)
+
+
+def _path(url: str) -> str:
+    """'' of what is no URL."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""
 
 
 def picture_of(subject: Subject, store: Store, settings: Settings) -> Picture:

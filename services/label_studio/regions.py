@@ -1,6 +1,7 @@
 """What micro-models say, as Label Studio's regions: percent of the picture instead of pixels."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["HIDDEN", "proposal_of", "region_id", "regions"]
 HIDDEN = "hidden"  # in a region's notes: Label Studio has no word for a point that something covers
 POINT_WIDTH = 0.75  # percent; how large a point is drawn
 Region = dict[str, Any]
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 def regions(binding: Binding, said: Iterable[Annotation], size_wh: tuple[int, int], generation: int) -> list[Region]:
@@ -40,7 +42,7 @@ def region_id(binding: Binding, generation: int, place: int) -> str:
 def proposal_of(binding: Binding, name: str) -> tuple[int, int] | None:
     """Generation and place in the id of a region, if it was made for this ontology."""
     parts = name.split("-")
-    if parts[:2] != ["mm", _digest(binding)] or len(parts) < 4 or not all(one.isdecimal() for one in parts[2:4]):
+    if parts[:2] != ["mm", _digest(binding)] or len(parts) < 4 or not all(_NUMBER.fullmatch(one) for one in parts[2:4]):
         return None
     return int(parts[2]), int(parts[3])
 

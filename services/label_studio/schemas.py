@@ -135,7 +135,7 @@ class AnnotationEvent(_Sent):
 class ProjectIn(_Sent):
     """Of an event."""
 
-    id: int | None = None
+    id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     label_config: str = ""
 
 

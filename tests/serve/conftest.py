@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from ray import serve
 
-from services.answering import Answer, Answerer
 from services.api import create_api
 from services.app import build
 from services.catalogue import Catalogue
 from services.keys import KeyFile
-from services.payload import Picture
+from services.near_host import NearHost
 from services.settings import Settings
+from services.submitting import ClusterJob
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.pictures import encode_jpeg
@@ -32,7 +32,6 @@ from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
-from training.store.card import Card
 from training.store.store import Store
 
 ONTOLOGY = Ontology(name="detection.square", task="detection", classes=("square",))
@@ -92,20 +91,21 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(store=store)
 
 
-class HostHere:
-    """What a host does with a request, in this process."""
+class Cluster:
+    """The far side of the network: jobs run from when they are submitted until somebody stops them."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._answerer = Answerer(Store.open(settings.store), settings)
+    def __init__(self) -> None:
+        self._jobs: dict[str, ClusterJob] = {}
 
-    async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
-        (answer,) = self._answerer.answer([self._answerer.prepare(card, pictures)])
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    async def submit(self, name: str, command: str) -> None:
+        self._jobs.setdefault(name, ClusterJob(state="running"))
 
-    async def check(self) -> None:
-        """Ready from the start."""
+    async def find(self, name: str) -> ClusterJob | None:
+        return self._jobs.get(name)
+
+    async def stop(self, name: str) -> None:
+        if name in self._jobs:
+            self._jobs[name] = ClusterJob(state="stopped")
 
 
 @pytest.fixture
@@ -116,7 +116,8 @@ def api_here(world: World, tmp_path: Path) -> Callable[..., FastAPI]:
         url = tmp_path / "store"
         shutil.copytree(world.store.url, url)
         settings = Settings(store=str(url), **values)
-        return create_api(Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s), HostHere(settings), settings, keys)
+        catalogue = Catalogue(Store.open(settings.store), ttl_s=settings.live_ttl_s)
+        return create_api(catalogue, NearHost(settings), settings, keys, Cluster())
 
     return make
 

@@ -1,7 +1,7 @@
 """What a client knows of a picture beside its pixels."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 
 from training.errors import BadMetadata
 
@@ -15,7 +15,7 @@ class Metadata:
     video, sensor: any names that rules know.  lon, lat: degrees, WGS 84.  time: when the picture was taken, with its offset.
 
     Raises:
-        BadMetadata: half a place, one that is not on Earth, or a time without an offset.
+        BadMetadata: half a place, one that is not on Earth, a time without an offset, or in the first or last year there is.
     """
 
     video: str | None = None
@@ -31,6 +31,8 @@ class Metadata:
             check_place(self.lon, self.lat)
         if self.time is not None and self.time.utcoffset() is None:
             raise BadMetadata(f"time {self.time.isoformat()}: no offset from UTC, needed one such as Z or +02:00")
+        if self.time is not None and not MINYEAR < self.time.year < MAXYEAR:
+            raise BadMetadata(f"time {self.time.isoformat()}: a year that ends sooner elsewhere, needed one within 2..9998")
 
     @property
     def place(self) -> tuple[float, float] | None:

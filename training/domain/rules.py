@@ -1,5 +1,6 @@
 """Rules from what a client knows of a picture to the micro-model that answers: an ordered list, the first that fits counts."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from training.errors import BadRules
 
 __all__ = ["Rule", "Rules"]
 
+_GENERATION = re.compile("0*[1-9][0-9]{0,8}")
 MAX_RULES = 10_000  # they are tried one after the other
 
 
@@ -47,7 +49,7 @@ class Rule:
         if self.ontology is not None:
             check_identifier(self.ontology, "ontology")
         _, _, which = self.shard_id.partition("@")
-        if "@" in self.shard_id and which != "live" and not (which.isascii() and which.isdecimal() and int(which)):
+        if "@" in self.shard_id and which != "live" and not _GENERATION.fullmatch(which):
             raise BadRules(f"rule {self.name}: {self.shard_id}, needed a generation such as @3, or @live")
         if not self.conditions:
             raise BadRules(f"rule {self.name}: no condition, needed at least one of {', '.join(_CONDITIONS)}")

@@ -48,7 +48,7 @@ class Lines:
             raise UnknownLine(str(error)) from error
         if not taken:
             raise UnknownLine(f"{name}: no such line, there is {', '.join(self.names()) or 'none'}")
-        if which and (not which.isdecimal() or int(which) not in taken):
+        if which and which not in {str(one) for one in taken}:
             raise UnknownLine(f"{ref}: no such version, there is {', '.join(map(str, taken))}")
         return self._read(name, int(which) if which else taken[-1])
 

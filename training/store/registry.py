@@ -29,6 +29,7 @@ __all__ = ["Registry"]
 
 _CARD = re.compile(r"gen-(\d+)/card\.json")
 _WEIGHTS = re.compile(r"gen-(\d+)/weights\.safetensors")
+_NUMBER = re.compile("[0-9]{1,9}")
 _POINTER = re.compile(r"live/(\d+)\.json")
 
 
@@ -125,7 +126,7 @@ class Registry:
         """
         shard_id, _, which = ref.partition("@")
         which = which or "live"
-        if which != "live" and not which.isdecimal():
+        if which != "live" and not _NUMBER.fullmatch(which):
             raise UnknownModel(f"{ref!r}: generation {which!r}, needed 'live' or a number")
         ontology = self._only_ontology(shard_id, ontology)
         generation = self.live(shard_id, ontology) if which == "live" else int(which)

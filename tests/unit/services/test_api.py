@@ -76,7 +76,18 @@ def test_a_reference_pins_a_generation_or_follows_the_live_one(
 
 
 @pytest.mark.parametrize(
-    "path", ["nobody", "garden@7", "garden@newest", "garden?ontology=other", "..%2F..%2Fetc", "a%20b", "@", "%00"]
+    "path",
+    [
+        "nobody",
+        "garden@7",
+        f"garden@{'9' * 5000}",
+        "garden@newest",
+        "garden?ontology=other",
+        "..%2F..%2Fetc",
+        "a%20b",
+        "@",
+        "%00",
+    ],
 )
 def test_a_model_that_is_not_there_is_404(client: Any, png: bytes, path: str) -> None:
     name, _, query = path.partition("?")

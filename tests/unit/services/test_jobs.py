@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cluster.cli.main import app
 from services.job_desk import command_of
 from services.job_examples import JOB, JOB_BODY
-from services.job_schemas import JobIn, JobOut
+from services.job_schemas import JobIn, JobOut, JobProgress
 from services.submitting import ClusterJob
 from training.data.annotations import Annotation, FrameLabels
 from training.data.coco import read_coco
@@ -175,7 +175,8 @@ def test_a_fit_is_done_when_a_newer_generation_is_there_or_that_very_work_was_th
 ) -> None:
     desk.post("/v1/jobs", json=asked("fit", recipe="smoke", weights="none", seed=3))
     assert words(cluster)[8:] == ["--recipe", "smoke", "--seed", "3", "--weights", "none", "pond"]
-    assert desk.get("/v1/jobs/night").json()["progress"] == {"unit": "micro-models", "done": 0, "total": 1}
+    waiting = JobOut.model_validate(desk.get("/v1/jobs/night").json())
+    assert (waiting.progress, waiting.shards[0].generation) == (JobProgress(unit="micro-models", done=0, total=1), None)
     hash_of = pond.jobs.read("night").targets[0].labels_hash
     how = {"recipe": recipe("smoke").to_json(), "backbone": {"name": "mobilenet_v2", "weights": "none"}, "seed": 3}
     publish(pond, fit_key="second", labels_hash=hash_of, **how)
@@ -256,6 +257,8 @@ def test_the_result_is_of_the_generation_that_the_verb_says(desk: Any, pond: Sto
         ({"job_id": "-night"}, 422, "job_id"),
         ({"job_id": ""}, 422, "job_id"),
         ({"workers": 0}, 422, "workers"),
+        ({"workers": True}, 422, "workers"),
+        ({"workers": "2"}, 422, "workers"),
         ({"entrypoint": "id"}, 422, "entrypoint"),
         ({"jobs_address": "http://evil:8265"}, 422, "jobs_address"),
     ],

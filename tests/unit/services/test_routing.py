@@ -194,6 +194,10 @@ def test_the_ontology_asked_for_chooses_the_model_of_a_rule(
         ("lon=nan&lat=0", "lon"),
         ("time=2026-01-02T03:04:05", "time"),
         ("time=yesterday", "time"),
+        ("time=0.5", "time"),
+        ("time=1767323045", "time"),
+        ("time=0001-01-01T00:00:00Z", "year"),
+        ("time=9999-12-31T23:00:00Z", "year"),
         ("sensor=", "sensor"),
     ],
 )
@@ -208,6 +212,7 @@ def test_metadata_that_cannot_be_are_named(client: Any, seeing: Any, png: bytes,
     [
         ({"images": ["x"], "metadata": [{}, {}]}, "metadata of 2 pictures for 1 images"),
         ({"images": ["x"], "metadata": {"colour": "red"}}, "colour"),
+        ({"images": ["x"], "metadata": {"time": 1767323045}}, "ISO 8601"),
         ({"images": ["x"], "metadata": {"lat": 1}}, "lon None, lat 1.0"),
         ({"images": []}, "no picture"),
     ],

@@ -45,6 +45,7 @@ def test_saved_rules_are_shown_at_once_and_in_their_order(client_of: Any) -> Non
     [
         ({**RULE, "shard_id": "nobody"}, 404, "unknown-shard", "nobody"),
         ({**RULE, "shard_id": "hall@7"}, 404, "unknown-model", "hall@7"),
+        ({**RULE, "shard_id": "hall@" + "9" * 5000}, 422, "bad-rules", "generation"),
         ({**RULE, "ontology": "geese"}, 404, "unknown-ontology", "geese"),
         ({**RULE, "times": ["2026-04-01T00:00Z/2026-03-01T00:00Z"]}, 422, "bad-rules", "rule door"),
         ({"name": "door", "shard_id": "hall"}, 422, "bad-rules", "no condition"),

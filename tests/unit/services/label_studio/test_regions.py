@@ -10,7 +10,7 @@ from services.label_studio.answers import Said, said, unmoved
 from services.label_studio.binding import Binding, bound
 from services.label_studio.brush import pack
 from services.label_studio.config import read_config
-from services.label_studio.regions import proposal_of, regions
+from services.label_studio.regions import proposal_of, region_id, regions
 from services.label_studio.schemas import RegionIn
 from training.data.annotations import Annotation
 from training.data.ontology import Ontology
@@ -113,6 +113,8 @@ def test_a_brush_on_a_smaller_picture_of_the_same_shape_is_brought_to_the_frame_
     refused(binding("segmentation"), shown | {"original_height": 40}, match="a brush on a picture of 40x40, the frame has 80x60")
     refused(binding("segmentation"), shown | {"original_width": 40_000}, match="needed 1 to 100000 pixels")
     refused(binding("segmentation"), shown | {"original_width": 0}, match="needed 1 to 100000 pixels")
+    turned = {"original_width": -40, "original_height": -30}
+    refused(binding("segmentation"), shown | turned, match="needed 1 to 100000 pixels")
     empty = back(binding("segmentation"), [shown | {"value": value | {"rle": pack(small & False)}}])
     assert (empty.annotations, empty.notes[-1]) == ([], "fly: a brush without a pixel, left out")
 
@@ -171,7 +173,8 @@ def test_regions_of_other_controls_are_passed_over() -> None:
 def test_only_ids_that_were_made_for_the_ontology_name_proposals() -> None:
     about = binding("detection")
     assert proposal_of(about, regions(about, [box("fly", 8, 6, 40, 36)], SIZE_WH, 12)[0]["id"]) == (12, 0)
-    for name in ("", "mm", "mm-1-2-3", "aB3_x", "mm-00000000-1-2", "mm---"):
+    digest = region_id(about, 1, 0).split("-")[1]
+    for name in ("", "mm", "mm-1-2-3", "aB3_x", "mm-00000000-1-2", "mm---", f"mm-{digest}-{'9' * 5000}-0"):
         assert proposal_of(about, name) is None
 
 

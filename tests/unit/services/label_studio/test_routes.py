@@ -162,6 +162,7 @@ def test_a_task_that_cannot_be_answered_leaves_the_others_alone_and_says_why(cli
         "needed a number from 0 and its shard_id": {"id": 7, "data": {"image": "x", "frame_index": 1}},
         "needed 1 to 200 letters": task(shard_id="../pond"),
         "neither a frame of the store nor an upload": task(None),
+        "picture 'http://['": task(None, image="http://["),
         "label_studio_url and label_studio_token": task(None, image="/data/upload/1/a.jpg"),
     }
     *empty, good = predicted(client, *whys.values(), task(3))
@@ -358,12 +359,14 @@ def test_what_is_of_no_use_changes_nothing_and_is_said(client: Any, pond: Store,
         (event(region(value={"x": 1, "y": 1, "width": 0, "height": 5, "rectanglelabels": ["fly"]})), (422, "bad-annotation")),
         (event(region(), at="yesterday"), (422, "bad-request")),
         (event(region(), at="2026-01-02T03:04:05"), (422, "bad-request")),
+        (event(region(), at="0001-01-01T00:00:00+01:00"), (422, "bad-request")),
+        (event(region(), project={"id": 10**400, "label_config": config(BOXES)}), (422, "bad-request")),
         (event(region(), lead_time=-1), (422, "bad-request")),
         (event(region(), task=task(99)), (404, "unknown-frame")),
         (event(region(), task=task(shard_id="brook")), (404, "unknown-shard")),
         (event(region(), project={"id": 2, "label_config": "<View/>"}), (422, "bad-label-config")),
     ],
-    ids=["turned", "outside", "stranger", "flat", "when", "zone", "time", "frame", "shard", "config"],
+    ids=["turned", "outside", "stranger", "flat", "when", "zone", "year", "project", "time", "frame", "shard", "config"],
 )
 def test_what_cannot_be_true_is_refused_and_nothing_is_kept(
     client: Any, pond: Store, body: dict[str, Any], kind: tuple[int, str]
