@@ -18,13 +18,12 @@ import ray
 import torch
 from ray.exceptions import RayActorError
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, get_context
-from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
 
 from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
-from cluster.trainer import FleetTorchConfig, FleetTrainer, TellsWhoDied, worker_name
+from cluster.trainer import FleetTorchConfig, FleetTrainer, FreesLeftovers, TellsWhoDied, placement_groups, worker_name
 from cluster.watching import watched
 from training.errors import named
 from training.learning.fit_job import FitJob, FitReceipt
@@ -43,7 +42,6 @@ _POLL_S = 0.5
 _RESIZE_EVERY_S = 60.0  # an elastic fleet looks for nodes that came or went
 _LEASE_S = 0.5  # of work at least, where fits are so small that asking for each would cost as much
 _MOST_SMALL_FITS = 32  # in a lease
-_AT_THE_START = (RayActorError, WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError)
 _log = logging.getLogger(__name__)
 
 
@@ -97,10 +95,10 @@ def collected(
 
 
 def started_anew(train: Callable[[], Exception | None], finished: Callable[[], int]) -> Exception | None:
-    """Train, and train again with a new controller where a worker died while the workers started, or there was no room for them.
+    """Train, and train again with a new controller where a worker died between its start and its loop.
 
-    Train's own controller would end, or start a second group beside what is left of the first, which on a full cluster waits
-    for ever. Nothing is lost: leases of who is gone come back.
+    Train starts workers again that die before or after, but takes a death in that moment for an error of its controller, and
+    ends. Nothing is lost: leases of who is gone come back.
 
     Args:
         train: runs to its end and returns what broke it, if anything did.
@@ -111,12 +109,11 @@ def started_anew(train: Callable[[], Exception | None], finished: Callable[[], i
     before, attempts = finished(), 0
     while True:
         broken = train()
-        if not isinstance(broken, ControllerError) or not isinstance(broken.controller_failure, _AT_THE_START):
+        if not isinstance(broken, ControllerError) or not isinstance(broken.controller_failure, RayActorError):
             return broken
         now = finished()
-        if not isinstance(broken.controller_failure, WorkerGroupStartupTimeoutError):
-            attempts = attempts + 1 if now == before else 1
-            _log.warning("a worker died while the workers started attempt=%d of=%d", attempts, MAX_ATTEMPTS)
+        attempts = attempts + 1 if now == before else 1
+        _log.warning("a worker died while the workers started attempt=%d of=%d", attempts, MAX_ATTEMPTS)
         if attempts == MAX_ATTEMPTS:
             return broken
         before = now
@@ -171,12 +168,9 @@ def _trainer(
         run_config=RunConfig(  # type: ignore[call-arg]
             name="fit",
             storage_path=scratch,  # Train wants one; models go to the store
-            failure_config=FailureConfig(
-                max_failures=max_failures,
-                controller_failure_limit=0,  # type: ignore[call-arg]  # started_anew instead
-            ),
+            failure_config=FailureConfig(max_failures=max_failures),
             worker_runtime_env={"env_vars": shape.thread_env},
-            callbacks=[TellsWhoDied(coordinator)],  # type: ignore[list-item]
+            callbacks=[TellsWhoDied(coordinator), FreesLeftovers(placement_groups())],  # type: ignore[list-item]
         ),
     )
 

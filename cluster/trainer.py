@@ -3,6 +3,7 @@
 This module is all of ours that Train's controller imports; what and how to fit is read by the workers alone.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ from ray import PlacementGroupID
 from ray.train import UserCallback
 from ray.train.backend import Backend
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-__all__ = ["FleetTorchConfig", "FleetTrainer", "TellsWhoDied", "worker_name"]
+__all__ = ["FleetTorchConfig", "FleetTrainer", "FreesLeftovers", "TellsWhoDied", "placement_groups", "worker_name"]
 
 
 class FixedFleet(Backend):
@@ -53,6 +55,20 @@ class TellsWhoDied(UserCallback):
         ray.get(self._coordinator.died.remote([worker_name(rank) for rank in worker_exceptions]))
 
 
+class FreesLeftovers(WorkerGroupCallback):
+    """Gives back, before a group of workers starts, what one whose start failed still holds: on a full cluster the new one
+    would wait for ever.
+
+    others: placement groups of the job that are not the trainer's.
+    """
+
+    def __init__(self, others: Collection[str]) -> None:
+        self._others = set(others)
+
+    def before_worker_group_start(self, worker_group_context: Any) -> None:
+        _remove(placement_groups() - self._others)
+
+
 class FleetTrainer(TorchTrainer):
     """TorchTrainer that leaves Ctrl-C to its caller, and can be stopped.
 
@@ -65,13 +81,12 @@ class FleetTrainer(TorchTrainer):
 
     def fit(self) -> Any:
         """As TorchTrainer.fit; where it raises an Exception, all that its workers held is free again."""
-        before = _groups()
+        others = placement_groups()
         try:
             return super().fit()
         except Exception:
             self.stop()
-            for group in _groups() - before:
-                remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
+            _remove(placement_groups() - others)
             raise
 
     def stop(self) -> None:
@@ -83,11 +98,16 @@ class FleetTrainer(TorchTrainer):
         self._controller = controller
 
 
-def _groups() -> set[str]:
-    """Placement groups of this job that hold or want resources; the id of a job is the end of theirs."""
+def placement_groups() -> set[str]:
+    """Those of this job that hold or want resources; the id of a job is the end of theirs."""
     job = ray.get_runtime_context().get_job_id()
     table = placement_group_table()
     return {name for name, group in table.items() if name.endswith(job) and group["state"] != "REMOVED"}
+
+
+def _remove(groups: Collection[str]) -> None:
+    for group in groups:
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(group))))
 
 
 def worker_name(rank: int) -> str:
