@@ -23,7 +23,7 @@ from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
-from cluster.trainer import FleetTorchConfig, FleetTrainer, FreesLeftovers, TellsWhoDied, placement_groups, worker_name
+from cluster.trainer import FleetTorchConfig, FleetTrainer, TellsWhoDied, worker_name
 from cluster.watching import watched
 from training.errors import named
 from training.learning.fit_job import FitJob, FitReceipt
@@ -170,7 +170,7 @@ def _trainer(
             storage_path=scratch,  # Train wants one; models go to the store
             failure_config=FailureConfig(max_failures=max_failures),
             worker_runtime_env={"env_vars": shape.thread_env},
-            callbacks=[TellsWhoDied(coordinator), FreesLeftovers(placement_groups())],  # type: ignore[list-item]
+            callbacks=[TellsWhoDied(coordinator)],  # type: ignore[list-item]
         ),
     )
 

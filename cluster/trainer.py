@@ -15,7 +15,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
-__all__ = ["FleetTorchConfig", "FleetTrainer", "FreesLeftovers", "TellsWhoDied", "placement_groups", "worker_name"]
+__all__ = ["FleetTorchConfig", "FleetTrainer", "TellsWhoDied", "worker_name"]
 
 
 class FixedFleet(Backend):
@@ -66,7 +66,7 @@ class FreesLeftovers(WorkerGroupCallback):
         self._others = set(others)
 
     def before_worker_group_start(self, worker_group_context: Any) -> None:
-        _remove(placement_groups() - self._others)
+        _remove(_placement_groups() - self._others)
 
 
 class FleetTrainer(TorchTrainer):
@@ -81,12 +81,14 @@ class FleetTrainer(TorchTrainer):
 
     def fit(self) -> Any:
         """As TorchTrainer.fit; where it raises an Exception, all that its workers held is free again."""
-        others = placement_groups()
+        others = _placement_groups()
+        callbacks: list[Any] = [*(self.run_config.callbacks or ()), FreesLeftovers(others)]
+        self.run_config.callbacks = callbacks
         try:
             return super().fit()
         except Exception:
             self.stop()
-            _remove(placement_groups() - others)
+            _remove(_placement_groups() - others)
             raise
 
     def stop(self) -> None:
@@ -98,7 +100,7 @@ class FleetTrainer(TorchTrainer):
         self._controller = controller
 
 
-def placement_groups() -> set[str]:
+def _placement_groups() -> set[str]:
     """Those of this job that hold or want resources; the id of a job is the end of theirs."""
     job = ray.get_runtime_context().get_job_id()
     table = placement_group_table()

@@ -1,12 +1,15 @@
 """Which micro-model each picture of a request goes to, and what is said of each."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.answering import Answer
+from services.asking import Hosts
 from services.canaries import is_live
 from services.catalogue import Catalogue, reference
-from services.looking import Looked
+from services.looking import Asked, Looked
+from services.payload import Picture
 from services.routing_schemas import AbstentionOut, NearOut, RoutedImage, RouteOut
 from services.schemas import ImageLabels, ModelUsed
 from training.domain.candidates import Chosen
@@ -16,7 +19,7 @@ from training.domain.rules import Rule, Rules
 from training.errors import UnknownModel
 from training.store.card import Card
 
-__all__ = ["Decision", "Group", "by_looks", "by_rules", "grouped", "shaped"]
+__all__ = ["Decision", "Group", "decide", "grouped", "shaped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +45,28 @@ class Group:
     places: list[int]
 
 
-def by_rules(catalogue: Catalogue, rules: Rules, about: Sequence[Metadata], ontology: str | None) -> dict[int, Decision]:
-    """By the position of the picture; of those alone for which a rule holds. May block on the store.
+async def decide(
+    catalogue: Catalogue,
+    hosts: Hosts,
+    rules: Rules,
+    pictures: Sequence[Picture],
+    about: Sequence[Metadata],
+    ontology: str | None,
+) -> tuple[dict[int, Decision], Looked | None]:
+    """By the position of the picture: by rules, else by place and looks; and what hosts said of those that they looked at.
 
+    Args:
+        about: what is known of each picture.
     Raises:
         StoreUnusable: the store cannot be read now.
+        MicroModelError: as Hosts.look.
     """
-    matched = ((place, rules.match(one, ontology=ontology)) for place, one in enumerate(about))
-    return {place: _ruled(catalogue, rule, ontology) for place, rule in matched if rule is not None}
-
-
-def by_looks(catalogue: Catalogue, places: Sequence[int], looked: Looked) -> dict[int, Decision]:
-    """By the position of the picture, of those that were looked at. May block on the store, and raises as by_rules."""
-    answers = zip(places, looked.answers, looked.sizes_wh, strict=True)
-    return {place: _found(catalogue, answer, size_wh) for place, answer, size_wh in answers}
+    decided = await asyncio.to_thread(_by_rules, catalogue, rules, about, ontology)
+    left = [place for place in range(len(pictures)) if place not in decided]
+    if not left:
+        return decided, None
+    looked = await hosts.look([Asked(picture=pictures[place], place=about[place].place) for place in left], ontology)
+    return decided | await asyncio.to_thread(_by_looks, catalogue, left, looked), looked
 
 
 def grouped(decided: Mapping[int, Decision]) -> list[Group]:
@@ -78,6 +89,18 @@ def shaped(
             shown = ImageLabels.of(labels, size_wh, min_score, answer.keypoint_names)
             images[place] = RoutedImage(**dict(shown), model=ModelUsed.of(card), route=decided[place].route)
     return [images[place] for place in sorted(images)]
+
+
+def _by_rules(catalogue: Catalogue, rules: Rules, about: Sequence[Metadata], ontology: str | None) -> dict[int, Decision]:
+    """Of those pictures alone for which a rule holds. May block on the store."""
+    matched = ((place, rules.match(one, ontology=ontology)) for place, one in enumerate(about))
+    return {place: _ruled(catalogue, rule, ontology) for place, rule in matched if rule is not None}
+
+
+def _by_looks(catalogue: Catalogue, places: Sequence[int], looked: Looked) -> dict[int, Decision]:
+    """Of those that were looked at. May block on the store."""
+    answers = zip(places, looked.answers, looked.sizes_wh, strict=True)
+    return {place: _found(catalogue, answer, size_wh) for place, answer, size_wh in answers}
 
 
 def _ruled(catalogue: Catalogue, rule: Rule, ontology: str | None) -> Decision:

@@ -10,10 +10,9 @@ from services.asking import Hosts, MinScore
 from services.body import limited, media_type, parsed
 from services.canaries import Canaries, Wanted
 from services.catalogue import Catalogue
-from services.deciding import by_looks, by_rules, grouped, shaped
+from services.deciding import decide, grouped, shaped
 from services.examples import problems
 from services.gate import PREDICT
-from services.looking import Asked
 from services.payload import Picture, decode_base64, measured_all, read_pictures
 from services.routing_examples import ROUTED, ROUTED_BODY
 from services.routing_schemas import DomainsOut, MetadataIn, RoutedIn, RoutedPrediction, RoutedTimings
@@ -59,11 +58,7 @@ def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Cana
         said = MetadataIn(video=video, sensor=sensor, lon=lon, lat=lat, time=when)
         pictures, about = await _read(request, said, settings)
         rules = await asyncio.to_thread(book.rules)
-        decided = await asyncio.to_thread(by_rules, catalogue, rules, about, ontology)
-        looked = None
-        if left := [place for place in range(len(pictures)) if place not in decided]:
-            looked = await hosts.look([Asked(picture=pictures[n], place=about[n].place) for n in left], ontology)
-            decided |= await asyncio.to_thread(by_looks, catalogue, left, looked)
+        decided, looked = await decide(catalogue, hosts, rules, pictures, about, ontology)
         groups = grouped(decided)
         wanted = [Wanted(card=one.card, pictures=[pictures[n] for n in one.places], live=one.live) for one in groups]
         answers = await canaries.predict_each(wanted)

@@ -7,14 +7,13 @@ from functools import partial
 
 from services.asking import Hosts
 from services.catalogue import Catalogue, reference
-from services.deciding import by_looks, by_rules
+from services.deciding import decide
 from services.label_studio.binding import Binding
 from services.label_studio.pictures import Subject, picture_of
 from services.label_studio.projects import Project, Projects
 from services.label_studio.regions import Region, regions
 from services.label_studio.rounds import is_audit
 from services.label_studio.schemas import PredictIn, PredictionOut, TaskIn
-from services.looking import Asked
 from services.payload import Picture
 from services.problems import status_of
 from services.rules import RuleBook
@@ -115,10 +114,7 @@ class Predictor:
         if subject.shard_id is not None:
             return await asyncio.to_thread(self._catalogue.resolve, reference(subject.shard_id, "live", name))
         rules = await asyncio.to_thread(self._book.rules)
-        decided = await asyncio.to_thread(by_rules, self._catalogue, rules, [subject.about], name)
-        if not decided:
-            looked = await self._hosts.look([Asked(picture=picture)], name)
-            decided = await asyncio.to_thread(by_looks, self._catalogue, [0], looked)
+        decided, _ = await decide(self._catalogue, self._hosts, rules, [picture], [subject.about], name)
         found = decided[0]
         if found.card is not None:
             return found.card

@@ -25,8 +25,8 @@ import numpy as np
 from http_load import Heard
 from plain_host import plain_application
 from ray import serve
-from served import add_settings, publish_live, service, settings_of
-from sides import Round, Side, spread
+from served import publish_live, service, settings_of
+from sides import Round, Side, add_sides, spread
 
 from cluster.session import ray_session
 from training.models.bases import with_base
@@ -43,20 +43,12 @@ OURS, PLAIN = ("ingress", "host", "proxy"), ("plain", "proxy")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=("head", "film", "full"), default="head")
     parser.add_argument("--models", type=int, default=40)
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=(288, 160), metavar=("WIDTH", "HEIGHT"), help="of the network's input"
-    )
     parser.add_argument("--cache-mib", type=int, default=512)
     parser.add_argument("--shares", type=float, nargs="+", help="of the fleet that the caches hold, instead of --cache-mib")
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=15.0, help="of a round of each side")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads of a replica of either side")
     parser.add_argument("--replicas", type=int, default=1, help="of the plain deployment")
-    parser.add_argument("--cpus", type=int, default=4, help="that Ray is told of: both sides are there at once")
-    add_settings(parser)
+    add_sides(parser, seconds=15.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ray_session(num_cpus=asked.cpus):
         store = Store.create(folder)

@@ -13,8 +13,8 @@ from statistics import median
 
 from bare_host import bare_application
 from ray import serve
-from served import add_settings, publish_live, service, settings_of
-from sides import Round, Side, spread
+from served import publish_live, service, settings_of
+from sides import Round, Side, add_sides, spread
 
 from cluster.session import ray_session
 from training.store.store import Store
@@ -25,15 +25,7 @@ FIELDS = {"per_second": 14, "p50": 10, "cpu_ms": 10}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=int, nargs="+", default=(1, 8, 32))
-    parser.add_argument("--recipe", choices=("head", "film", "full"), default="head")
-    parser.add_argument(
-        "--size", type=int, nargs=2, default=(288, 160), metavar=("WIDTH", "HEIGHT"), help="of the network's input"
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of a round of each side")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads of either side")
-    parser.add_argument("--cpus", type=int, default=4, help="that Ray is told of: both sides are there at once")
-    add_settings(parser)
+    add_sides(parser, seconds=10.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ray_session(num_cpus=asked.cpus):
         store = Store.create(folder)

@@ -1,13 +1,14 @@
 """Two applications on one Serve, asked in turn by the same clients: what each does in a round, and ratios with their spread."""
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from http_load import Heard, Load, latencies, load
-from served import cpu_of_service, picture, predict
+from served import add_settings, cpu_of_service, picture, predict
 
-__all__ = ["Round", "Side", "spread"]
+__all__ = ["Round", "Side", "add_sides", "spread"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +56,16 @@ def spread(values: Sequence[float], form: str = "{:.2f}x") -> str:
     """The median, and the least and the most of them."""
     middle, least, most = (form.format(value) for value in (median(values), min(values), max(values)))
     return f"{middle} ({least} to {most})"
+
+
+def add_sides(parser: argparse.ArgumentParser, *, seconds: float) -> None:
+    """Arguments of every comparison of two sides. seconds: of a round, if none are given."""
+    parser.add_argument("--recipe", choices=("head", "film", "full"), default="head")
+    parser.add_argument(
+        "--size", type=int, nargs=2, default=(288, 160), metavar=("WIDTH", "HEIGHT"), help="of the network's input"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of a round of each side")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads of a replica of either side")
+    parser.add_argument("--cpus", type=int, default=4, help="that Ray is told of: both sides are there at once")
+    add_settings(parser)

@@ -4,7 +4,10 @@ import os
 import shutil
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -177,3 +180,61 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
         serve.shutdown()
     finally:
         ray.shutdown()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a client heard of one request; response: None of none."""
+
+    began_s: float
+    ended_s: float
+    response: httpx.Response | None
+
+    @property
+    def status(self) -> int:
+        """0 without an answer."""
+        return self.response.status_code if self.response is not None else 0
+
+
+@pytest.fixture
+def asking(client: httpx.Client, world: World) -> Callable[[int, float], AbstractContextManager[list[Heard]]]:
+    """So many clients that ask for `gate` again as soon as they are answered, for as long as the block lasts; what they heard."""
+    picture = world.picture("gate")
+
+    @contextmanager
+    def block(num_clients: int, patience_s: float) -> Iterator[list[Heard]]:
+        heard: list[Heard] = []
+        stop = threading.Event()
+
+        def ask() -> None:
+            with httpx.Client(base_url=client.base_url, timeout=patience_s) as one:
+                while not stop.is_set():
+                    began_s, response = time.monotonic(), None
+                    with suppress(httpx.HTTPError):
+                        response = one.post("/v1/models/gate/predict", content=picture, headers={"content-type": "image/jpeg"})
+                    heard.append(Heard(began_s=began_s, ended_s=time.monotonic(), response=response))
+
+        threads = [threading.Thread(target=ask) for _ in range(num_clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield heard
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    return block
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool], float], None]:
+    """Looks again and again until the fact is there, for so many seconds at most."""
+
+    def wait(fact: Callable[[], bool], patience_s: float) -> None:
+        until = time.monotonic() + patience_s
+        while not fact():
+            assert time.monotonic() < until, "waited in vain"
+            time.sleep(0.05)
+
+    return wait

@@ -16,6 +16,7 @@ from training.loop.gate import Verdict, judge_generation
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.tasks import task_for
+from training.store.canaries import Canary
 from training.store.card import Card
 from training.store.decisions import Decision
 from training.store.store import Store
@@ -53,26 +54,22 @@ def _decided(store: Store, receipt: FitReceipt, generation: int, device: torch.d
     return replace(receipt, live=live == generation, status=decision.status, reason=decision.reason)
 
 
-def _on_trial(store: Store, card: Card) -> Decision | None:
+def _on_trial(canary: Canary) -> Decision:
     """Nobody has decided yet, and `verdict` says why."""
-    running = running_canary(store.registry, card.shard_id, card.ontology)
-    if running is None or running.generation != card.generation:
-        return None
-    reason = f"trial {running.number} against {running.against} with {running.share:.0%} of the requests"
-    return Decision(generation=card.generation, promoted=False, reason=reason, verdict={"status": "canary"})
+    reason = f"trial {canary.number} against {canary.against} with {canary.share:.0%} of the requests"
+    return Decision(generation=canary.generation, promoted=False, reason=reason, verdict={"status": "canary"})
 
 
 def _decide(store: Store, card: Card, device: torch.device | str, canary: float | None) -> Decision:
     live = store.registry.live(card.shard_id, card.ontology)
-    if live is not None and (decision := _on_trial(store, card)) is not None:
-        return decision
+    running = None if live is None else running_canary(store.registry, card.shard_id, card.ontology)
+    if running is not None and running.generation == card.generation:
+        return _on_trial(running)
     verdict = _verdict(store, card, live, device)
     if canary is not None and verdict.promote and live not in (None, card.generation):
         if (before := running_canary(store.registry, card.shard_id, card.ontology)) is not None:
             end_canary(store.registry, before, "withdrawn", f"generation {card.generation} came")
-        start_canary(store.registry, card.shard_id, card.ontology, card.generation, canary)
-        if (decision := _on_trial(store, card)) is not None:
-            return decision
+        return _on_trial(start_canary(store.registry, card.shard_id, card.ontology, card.generation, canary))
     decision = Decision(generation=card.generation, promoted=verdict.promote, reason=verdict.reason, verdict=verdict.to_json())
     store.registry.decide(card.shard_id, card.ontology, decision)
     return decision

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Placement", "affine"]
+__all__ = ["Placement", "affine", "half_sides"]
 
 Points = NDArray[np.floating[Any]]
 
@@ -53,14 +53,6 @@ class Placement:
         """The inverse of points_to_input."""
         return _apply(np.linalg.inv(self.matrix()), points_N2)
 
-    def inside(self, rows: int, columns: int) -> NDArray[np.bool_]:
-        """(rows, columns): whether the centre of each cell of a grid laid over the input shows the frame itself."""
-        y, x = np.mgrid[:rows, :columns] + 0.5
-        centres = np.stack([x.ravel() * self.width / columns, y.ravel() * self.height / rows], axis=1)
-        in_frame = self.points_to_frame(centres)
-        within = (in_frame >= 0) & (in_frame < [self.frame_width, self.frame_height])
-        return within.all(axis=1).reshape(rows, columns)
-
     def boxes_to_input(self, boxes_N4: Points) -> NDArray[np.float32]:
         """xyxy in frame pixels -> xyxy in input pixels, not clipped.
 
@@ -68,10 +60,7 @@ class Placement:
         """
         boxes = np.asarray(boxes_N4, np.float32).reshape(-1, 4)
         centre = self.points_to_input((boxes[:, :2] + boxes[:, 2:]) / 2)
-        half = (boxes[:, 2:] - boxes[:, :2]) / 2
-        cos, sin = np.cos(np.radians(self.turn)), np.sin(np.radians(self.turn))
-        turned = np.stack([np.hypot(cos * half[:, 0], sin * half[:, 1]), np.hypot(sin * half[:, 0], cos * half[:, 1])], axis=1)
-        reach = turned * np.array([self.scale_x, self.scale_y])
+        reach = half_sides(boxes, np.array(self.turn)) * np.array([self.scale_x, self.scale_y])
         return np.concatenate([centre - reach, centre + reach], axis=1).astype(np.float32)
 
     def boxes_to_frame(self, boxes_N4: Points) -> NDArray[np.float32]:
@@ -95,6 +84,13 @@ def affine(
     x = scale_2[..., 0] * cx + shift_2[..., 0] - xx * cx - xy * cy
     y = scale_2[..., 1] * cy + shift_2[..., 1] - yx * cx - yy * cy
     return np.stack([xx, xy, x, yx, yy, y], axis=-1).reshape(*np.shape(cx), 2, 3)
+
+
+def half_sides(boxes_N4: NDArray[Any], turn: NDArray[Any]) -> NDArray[Any]:
+    """(N, 2): half width and half height of the box around the ellipse that fills each xyxy box, turned by so many degrees."""
+    half_x, half_y = ((boxes_N4[:, 2:] - boxes_N4[:, :2]) / 2).T
+    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    return np.stack([np.hypot(cos * half_x, sin * half_y), np.hypot(sin * half_x, cos * half_y)], axis=1)
 
 
 def _apply(matrix: Points, points_N2: Points) -> NDArray[np.float32]:

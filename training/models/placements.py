@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models.geometry import Placement, affine
+from training.models.geometry import Placement, affine, half_sides
 
 __all__ = ["Placements", "inverse"]
 
@@ -62,10 +62,7 @@ class Placements:
     def boxes_to_input(self, boxes_O4: NDArray[Any], view_O: NDArray[np.int64]) -> Numbers:
         """(O, 4): xyxy in frame pixels -> xyxy in input pixels, as Placement does it."""
         centre = self.points_to_input((boxes_O4[:, :2] + boxes_O4[:, 2:]) / 2, view_O)
-        half_x, half_y = ((boxes_O4[:, 2:] - boxes_O4[:, :2]) / 2).T
-        cos, sin = np.cos(np.radians(self.turn_V))[view_O], np.sin(np.radians(self.turn_V))[view_O]
-        turned = np.stack([np.hypot(cos * half_x, sin * half_y), np.hypot(sin * half_x, cos * half_y)], axis=1)
-        reach = turned * self.scale_V2[view_O]
+        reach = half_sides(boxes_O4, self.turn_V[view_O]) * self.scale_V2[view_O]
         return np.concatenate([centre - reach, centre + reach], axis=1)
 
     def inside(self, rows: int, columns: int) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from training.data.identifiers import check_identifier
 from training.errors import AlreadyExists, BadInput, BadShardId, ConflictingCanary, MissingObject, UnknownModel
 from training.store.documents import from_json_bytes, to_json_bytes
-from training.store.numbered import numbered_key, numbers
+from training.store.numbered import newest, numbered_key
 from training.store.objects import ObjectStore, read_each
 
 __all__ = ["Canaries", "Canary", "CanaryLimits", "Outcome", "check_share"]
@@ -97,12 +97,12 @@ class Canaries:
         Raises:
             ConflictingCanary: another one runs.
         """
-        newest, before = self._newest(canary.shard_id, canary.ontology)
+        taken, before = self._newest(canary.shard_id, canary.ontology)
         if before is not None and before.running and before.against == canary.against:
             raise ConflictingCanary(f"{canary.shard_id} {canary.ontology}: generation {before.generation} is on trial already")
-        started = replace(canary, number=newest + 1, started_at=_now())
+        started = replace(canary, number=taken + 1, started_at=_now())
         self._objects.put(_mark(started), b"")  # first: a mark without a trial misleads nobody
-        self._write(started, newest + 1)
+        self._write(started, taken + 1)
         return started
 
     def end(
@@ -113,11 +113,11 @@ class Canaries:
         Raises:
             ConflictingCanary: somebody ended it before.
         """
-        newest, there = self._newest(canary.shard_id, canary.ontology)
+        taken, there = self._newest(canary.shard_id, canary.ontology)
         if there is None or there.number != canary.number or not there.running:
             raise ConflictingCanary(f"{canary.shard_id} {canary.ontology}: trial {canary.number} is over")
         ended = replace(there, outcome=outcome, reason=reason, ended_at=_now(), ended_by=by, figures=figures)
-        self._write(ended, newest + 1)
+        self._write(ended, taken + 1)
         self._objects.delete(_mark(canary))
         return ended
 
@@ -144,15 +144,15 @@ class Canaries:
     def _newest(self, shard_id: str, ontology: str) -> tuple[int, Canary | None]:
         """And the highest number that is taken."""
         folder = _folder(shard_id, ontology)
-        newest = max(numbers(self._objects, folder, ".json"), default=0)
-        if not newest:
+        taken = newest(self._objects, folder, ".json")
+        if not taken:
             return 0, None
-        key = numbered_key(folder, newest, ".json")
+        key = numbered_key(folder, taken, ".json")
         try:
             document = from_json_bytes(self._objects.read(key), key)
         except MissingObject as error:
             raise UnknownModel(f"{key}: gone while it was read") from error
-        return newest, Canary(**document | {"limits": CanaryLimits(**document["limits"])})
+        return taken, Canary(**document | {"limits": CanaryLimits(**document["limits"])})
 
     def _write(self, canary: Canary, number: int) -> None:
         key = numbered_key(_folder(canary.shard_id, canary.ontology), number, ".json")

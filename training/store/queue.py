@@ -9,7 +9,7 @@ from training.data.human_actions import RoundKind
 from training.data.identifiers import check_identifier
 from training.errors import MicroModelError, StoreUnusable
 from training.store.documents import from_json_bytes, to_json_bytes
-from training.store.numbered import append, numbered_key, numbers
+from training.store.numbered import append, newest, numbered_key
 from training.store.objects import ObjectStore
 
 __all__ = ["Queue", "Queued", "QueuedFrame"]
@@ -62,7 +62,7 @@ class Queue:
         Raises:
             StoreUnusable: it is not what this software writes.
         """
-        number = max(numbers(self._objects, _FOLDER, _PART), default=0)
+        number = newest(self._objects, _FOLDER, _PART)
         if not number:
             return Queued()
         key = numbered_key(_FOLDER, number, _PART)

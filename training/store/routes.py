@@ -7,7 +7,7 @@ from typing import Any
 
 from training.errors import AlreadyExists, ConflictingRules, StoreUnusable
 from training.store.documents import from_json_bytes, to_json_bytes
-from training.store.numbered import append, numbered_key, numbers
+from training.store.numbered import append, newest, numbered_key
 from training.store.objects import ObjectStore
 
 __all__ = ["Routes", "SavedRules"]
@@ -42,14 +42,14 @@ class Routes:
         data = to_json_bytes({"saved_at": datetime.now(UTC).isoformat(timespec="seconds"), "rules": list(rules)}, "routes")
         if number is None:
             return append(self._objects, _FOLDER, _PART, data)
-        newest = max(numbers(self._objects, _FOLDER, _PART), default=0)
+        there = newest(self._objects, _FOLDER, _PART)
         try:
-            if newest == number:
+            if there == number:
                 self._objects.create(numbered_key(_FOLDER, number + 1, _PART), data)
                 return number + 1
         except AlreadyExists:
-            newest = number + 1
-        raise ConflictingRules(f"rules {number} were to be replaced, the newest are {newest}; needed a look at those")
+            there = number + 1
+        raise ConflictingRules(f"rules {number} were to be replaced, the newest are {there}; needed a look at those")
 
     def read(self) -> SavedRules:
         """The newest rules; none if nobody has saved any.
@@ -57,7 +57,7 @@ class Routes:
         Raises:
             StoreUnusable: they are not what this software writes.
         """
-        number = max(numbers(self._objects, _FOLDER, _PART), default=0)
+        number = newest(self._objects, _FOLDER, _PART)
         if not number:
             return SavedRules()
         key = numbered_key(_FOLDER, number, _PART)
