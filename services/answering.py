@@ -73,6 +73,10 @@ class Answerer:
         self._cache = ModelCache(store.registry, settings.cache_mib * _MIB, self._device)
         self._meters = None if meters is None else HostMeters(meters, self._cache)
 
+    def prefetch(self, cards: Sequence[Card]) -> None:
+        """Load models that are not in memory, all at once; `prepare` says what is wrong with one."""
+        self._cache.prefetch(cards)
+
     def prepare(self, card: Card, pictures: Sequence[Picture]) -> Question:
         """Load the model (unless cached) and decode the pictures.
 

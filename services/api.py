@@ -31,6 +31,7 @@ from services.payload import read_pictures
 from services.problems import problem_of_error, problem_of_http, problem_of_validation
 from services.protocol import add_protocol
 from services.routing import add_routing
+from services.rules import RuleBook
 from services.schemas import Health, ImageLabels, ModelCard, ModelPage, ModelUsed, Prediction, Timings
 from services.settings import Settings
 from services.stream import MEDIA_TYPE, Stream
@@ -78,8 +79,9 @@ def create_api(
     add_work(api, catalogue, settings)
     add_protocol(api, catalogue, hosts, canaries, settings)
     add_jobs(api, catalogue, settings, jobs)
-    add_routing(api, catalogue, hosts, canaries, settings)
-    add_label_studio(api, catalogue, hosts, settings, jobs)
+    book = RuleBook(catalogue, settings)
+    add_routing(api, catalogue, hosts, canaries, book, settings)
+    add_label_studio(api, catalogue, hosts, book, settings, jobs)
     _add_health(api, catalogue, hosts)
     _add_document(api)
     return api

@@ -53,12 +53,15 @@ class Host:
         return answer
 
     async def predict_each(self, asked: Sequence[tuple[Card, Sequence[Picture]]]) -> list[Answer]:
-        """Labels by several micro-models, in order; where the batch has room, in one pass.
+        """Labels by several micro-models, in order; where the batch has room, in one pass. They are loaded as one bundle.
 
         Raises:
             BadPicture, TooLarge: as Answerer.prepare; only this request fails, as a whole.
         """
         async with self._budget.hold(sum(picture.num_pixels for _, pictures in asked for picture in pictures)):
+            if len(asked) > 1:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._preparing, self._answerer.prefetch, [card for card, _ in asked])
             answers = await asyncio.gather(*(self._answered(*one) for one in asked), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException):

@@ -29,9 +29,8 @@ __all__ = ["add_routing"]
 NEEDED = '{"images": ["base64…"], "metadata": {"sensor": …}}'
 
 
-def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Canaries, settings: Settings) -> None:
+def add_routing(api: FastAPI, catalogue: Catalogue, hosts: Hosts, canaries: Canaries, book: RuleBook, settings: Settings) -> None:
     """Add the routes; answers to nothing until it is served."""
-    book = RuleBook(catalogue, settings)
     add_rules(api, book, settings)
 
     @api.post(

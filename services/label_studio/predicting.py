@@ -12,7 +12,7 @@ from services.label_studio.binding import Binding
 from services.label_studio.pictures import Subject, picture_of
 from services.label_studio.projects import Project, Projects
 from services.label_studio.regions import Region, regions
-from services.label_studio.rounds import is_audit
+from services.label_studio.rounds import Audits
 from services.label_studio.schemas import PredictIn, PredictionOut, TaskIn
 from services.payload import Picture
 from services.problems import status_of
@@ -42,9 +42,9 @@ class _Said:
 class Predictor:
     """Answers `/predict`, by live generations alone: what people correct is to be what the store calls live."""
 
-    def __init__(self, catalogue: Catalogue, hosts: Hosts, settings: Settings, projects: Projects) -> None:
-        self._catalogue, self._hosts, self._settings, self._projects = catalogue, hosts, settings, projects
-        self._book = RuleBook(catalogue, settings)
+    def __init__(self, catalogue: Catalogue, hosts: Hosts, book: RuleBook, settings: Settings, projects: Projects) -> None:
+        self._catalogue, self._hosts, self._book = catalogue, hosts, book
+        self._settings, self._projects = settings, projects
 
     async def predict(self, given: PredictIn) -> list[PredictionOut]:
         """One for each task, in order; an empty one says why in its `model_version`.
@@ -60,36 +60,36 @@ class Predictor:
         if given.params.context is not None:
             why_not = "no prediction: nothing is predicted for what is being drawn"
             return [PredictionOut(result=[], model_version=why_not) for _ in given.tasks]
-        turns = asyncio.Semaphore(AT_ONCE)
+        turns, audits = asyncio.Semaphore(AT_ONCE), Audits(self._catalogue.store)
 
         async def one(task: TaskIn) -> PredictionOut:
             async with turns:
-                return _shaped(await self._task(project, task), version)
+                return _shaped(await self._task(project, task, audits), version)
 
         return await asyncio.gather(*(one(task) for task in given.tasks))
 
-    async def _task(self, project: Project, task: TaskIn) -> list[_Said]:
+    async def _task(self, project: Project, task: TaskIn, audits: Audits) -> list[_Said]:
         try:
             subjects = project.subjects(task)
         except MicroModelError as error:
             return [_Said([], str(error))]
-        return [await self._binding(binding, subject) for binding, subject in subjects]
+        return [await self._binding(binding, subject, audits) for binding, subject in subjects]
 
-    async def _binding(self, binding: Binding, subject: Subject) -> _Said:
+    async def _binding(self, binding: Binding, subject: Subject, audits: Audits) -> _Said:
         try:
-            kept = await asyncio.to_thread(self._kept, binding, subject)
+            kept = await asyncio.to_thread(self._kept, binding, subject, audits)
             return kept if kept is not None else await self._asked(binding, subject)
         except MicroModelError as error:
             if status_of(error) >= INTERNAL:
                 raise
             return _Said([], str(error))
 
-    def _kept(self, binding: Binding, subject: Subject) -> _Said | None:
+    def _kept(self, binding: Binding, subject: Subject, audits: Audits) -> _Said | None:
         """What `label` wrote of a frame: the very proposals that a review is compared with. None if it wrote none."""
         if (frame := subject.frame) is None:
             return None
         store, name = self._catalogue.store, binding.ontology.name
-        if is_audit(store, *frame, name):
+        if audits.has(*frame, name):
             return _Said([], "an audit frame is drawn before anything is proposed")
         card = self._catalogue.resolve(reference(frame[0], "live", name))
         found = proposed(store, frame[0], name, card.generation, {frame[1]}).get(frame[1])

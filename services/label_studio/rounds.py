@@ -1,5 +1,6 @@
 """What a person's work on a frame is: first labels, the review of what a generation proposed, or an audit."""
 
+import threading
 from collections.abc import Collection, Iterable, Sequence
 
 from training.data.annotations import Annotation
@@ -7,18 +8,30 @@ from training.data.human_actions import RoundKind
 from training.loop.pending import proposed
 from training.store.store import Store
 
-__all__ = ["is_audit", "round_of"]
+__all__ = ["Audits", "round_of"]
 
 
-def is_audit(store: Store, shard_id: str, frame_index: int, ontology: str) -> bool:
-    """The frame is a yardstick, or `next` asks for it as one: nothing may be proposed there."""
-    if frame_index in store.audit_frames(shard_id, ontology):
-        return True
-    wanted = (shard_id, frame_index, "audit")
-    return any(
-        (one.shard_id, one.frame_index, one.kind) == wanted and one.ontology in (None, ontology)
-        for one in store.queue.read().frames
-    )
+class Audits:
+    """Frames that are yardsticks, or that `next` asks for as such: nothing may be proposed there. Thread-safe, and blocking.
+
+    The queue is read once, and so is each list of yardsticks: for what a single request says.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._drawn: dict[tuple[str, str], set[int]] = {}
+        self._asked_for: set[tuple[str, int, str | None]] | None = None
+
+    def has(self, shard_id: str, frame_index: int, ontology: str) -> bool:
+        with self._lock:
+            if self._asked_for is None:
+                frames = self._store.queue.read().frames
+                self._asked_for = {(one.shard_id, one.frame_index, one.ontology) for one in frames if one.kind == "audit"}
+            if (shard_id, ontology) not in self._drawn:
+                self._drawn[shard_id, ontology] = self._store.audit_frames(shard_id, ontology)
+            wanted = ((shard_id, frame_index, of) for of in (None, ontology))
+            return frame_index in self._drawn[shard_id, ontology] or not self._asked_for.isdisjoint(wanted)
 
 
 def round_of(
@@ -32,7 +45,7 @@ def round_of(
         shown: generations that regions of the annotation say they are from.
         had_prediction: it started from a prediction, of which nothing may be left.
     """
-    if is_audit(store, shard_id, frame_index, ontology):
+    if Audits(store).has(shard_id, frame_index, ontology):
         return "audit", None, ()
     live = store.registry.live(shard_id, ontology) if had_prediction else None
     candidates: Iterable[int] = sorted(shown, reverse=True) or ([] if live is None else [live])

@@ -16,6 +16,7 @@ from services.label_studio.predicting import Predictor
 from services.label_studio.projects import Projects
 from services.label_studio.refitting import Refitter
 from services.label_studio.schemas import Done, Event, Health, PredictIn, PredictOut, SetupIn, SetupOut
+from services.rules import RuleBook
 from services.settings import Settings
 from services.submitting import Submitter
 
@@ -25,12 +26,14 @@ PREFIX = "/label-studio"
 NEEDED = "what Label Studio sends"
 
 
-def add_label_studio(api: FastAPI, catalogue: Catalogue, hosts: Hosts, settings: Settings, jobs: Submitter | None) -> None:
+def add_label_studio(
+    api: FastAPI, catalogue: Catalogue, hosts: Hosts, book: RuleBook, settings: Settings, jobs: Submitter | None
+) -> None:
     """Add the routes; answers to nothing until it is served."""
     projects = Projects(catalogue, settings)
     _add_health(api)
     _add_setup(api, projects, settings)
-    _add_predict(api, Predictor(catalogue, hosts, settings, projects), settings)
+    _add_predict(api, Predictor(catalogue, hosts, book, settings, projects), settings)
     refitter = Refitter(catalogue, settings, JobDesk(catalogue, settings, jobs))
     _add_webhook(api, Events(catalogue, settings, projects, refitter), settings)
 

@@ -76,7 +76,7 @@ class ModelCache:
         return len(self._ready)
 
     def prefetch(self, cards: Iterable[Card]) -> dict[Key, MicroModelError]:
-        """Load many, several at a time, so that whoever asks for them finds them ready.
+        """Load those that are not there, several at a time, so that whoever asks for them finds them ready.
 
         More than `max_bytes` push each other out again. Returns what went wrong, by shard, ontology and generation.
         """
@@ -88,7 +88,9 @@ class ModelCache:
                 return (card.shard_id, card.ontology, card.generation), error
             return (card.shard_id, card.ontology, card.generation), None
 
-        return {key: error for key, error in ahead(tried, cards) if error is not None}
+        with self._lock:
+            missing = [card for card in cards if (card.shard_id, card.ontology, card.generation) not in self._ready]
+        return {key: error for key, error in ahead(tried, missing) if error is not None}
 
     def _found(self, key: Key) -> MicroModel | None:
         with self._lock:

@@ -23,7 +23,7 @@ from training.data.pictures import encode_jpeg
 from training.data.sources import probe
 from training.errors import HostUnavailable
 from training.store.card import Card
-from training.store.queue import QueuedFrame
+from training.store.queue import Queue, QueuedFrame
 from training.store.store import Store
 
 WIDTH, HEIGHT = 64, 48
@@ -152,6 +152,13 @@ def test_an_audit_frame_gets_no_proposal(client: Any, pond: Store) -> None:
     taken(client, event(region()))
     assert pond.audit_frames("pond", "flies") == {3, 4}
     assert {action.round_kind for action in pond.ledger.read("pond", "flies")} == {"audit"}
+
+
+def test_the_queue_is_read_once_for_all_tasks_of_a_request(client: Any, pond: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, reads = Queue.read, []
+    monkeypatch.setattr(Queue, "read", lambda queue: reads.append(queue) or read(queue))  # type: ignore[func-returns-value]
+    predicted(client, task(3), task(4), task(6))
+    assert len(reads) == 1
 
 
 def test_a_task_that_cannot_be_answered_leaves_the_others_alone_and_says_why(client: Any, hosts: Any, pond: Store) -> None:
