@@ -1,4 +1,4 @@
-"""Describe the domains of many shards, so that the service finds the micro-model of a picture: a Ray task for some shards."""
+"""Describe the domains of shards, so that the service finds the micro-model of a picture: here a few, many in tasks of Ray."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +17,7 @@ from training.store.store import Store
 
 __all__ = ["describe_fleet"]
 
+FEW = 4  # shards that are described before processes of tasks would have started
 SHARDS_A_TASK = 8  # at most; every core gets its share of few shards
 ONE_CORE = WorkerShape(num_workers=1, cpus=1, gpus=0.0)  # tasks fill the cores; their threads would wait for each other
 
@@ -26,13 +27,27 @@ def describe_fleet(
 ) -> dict[str, str]:
     """Describe these shards and keep it in the store; says of which ones that failed, and why.
 
-    Uses the Ray that is there, or one of its own; what is described stays when this is interrupted.
+    More than FEW on the Ray that is there, or one of its own; what is described stays when this is interrupted.
 
     Raises:
         HostUnavailable: Ray does not start.
     """
-    with ray_session(num_cpus=num_workers), Progress("fit: domains", len(shard_ids)) as progress:
-        return _described(store_url, shard_ids, backbone, num_workers or cluster_workers(), progress)
+    with Progress("fit: domains", len(shard_ids)) as progress:
+        if len(shard_ids) <= FEW:
+            return _described_here(store_url, shard_ids, backbone, progress)
+        with ray_session(num_cpus=num_workers):
+            return _described(store_url, shard_ids, backbone, num_workers or cluster_workers(), progress)
+
+
+def _described_here(store_url: str, shard_ids: Sequence[str], backbone: Backbone, progress: Progress) -> dict[str, str]:
+    failures, threads = dict[str, str](), torch.get_num_threads()
+    try:
+        for number, shard_id in enumerate(shard_ids, 1):
+            failures |= _describe(store_url, [shard_id], backbone)
+            progress.update(number)
+    finally:
+        torch.set_num_threads(threads)
+    return failures
 
 
 def _described(

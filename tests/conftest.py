@@ -1,4 +1,7 @@
-"""S3 servers that more than one folder of tests needs; each is a process of its own that can be killed and started again."""
+"""One thread of torch for every test, and S3 servers that more than one folder of them needs.
+
+Each server is a process of its own that can be killed and started again.
+"""
 
 import os
 import shutil
@@ -13,6 +16,7 @@ from typing import Protocol
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several processes with two threads each would spin, waiting for each other
 S3 = Path(__file__).parent / "s3"
 
 

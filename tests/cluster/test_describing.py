@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from cluster import describing
 from cluster.cli.main import app
 from cluster.describing import describe_fleet
 from training.data.sources import probe
@@ -20,9 +21,11 @@ SCRATCH = Backbone(weights="none")
 run = CliRunner()
 
 
-def test_shards_are_described_by_tasks_and_a_failure_names_its_shard(
-    two_cpus: None, draw: Callable[..., Path], tmp_path: Path
+@pytest.mark.parametrize("few", [0, 3])
+def test_shards_are_described_by_tasks_or_here_and_a_failure_names_its_shard(
+    few: int, two_cpus: None, draw: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(describing, "FEW", few)
     store = Store.create(str(tmp_path / "store"))
     there = probe(draw(tmp_path, "there"))
     store.add_shard(there)

@@ -26,7 +26,11 @@ def cards(store: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("blow", "code"),
-    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)],
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_fit_keeps_what_is_finished_and_the_next_one_fits_only_the_rest(
     blow: signal.Signals, code: int, tmp_path: Path, draw: Draw

@@ -6,7 +6,6 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torchvision.ops import StochasticDepth
 
 from training.learning.prepare import Fit
 
@@ -82,4 +81,6 @@ def _room(fit: Fit, at_once: int, max_bytes: int) -> int:
 
 
 def _draws(module: nn.Module) -> bool:
+    from torchvision.ops import StochasticDepth  # as in training.models.overlap
+
     return isinstance(module, nn.Dropout | StochasticDepth) and module.p > 0

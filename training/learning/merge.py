@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torchvision.ops import batched_nms
 
 from training.data import rle
 from training.data.annotations import Annotation, FrameLabels
 from training.data.shards import SceneGrid, Shard
+from training.models.overlap import nms
 
 __all__ = ["merge_tiles"]
 
@@ -50,7 +50,7 @@ def _without_doubles(found: Sequence[Annotation]) -> list[Annotation]:
     if not found:
         return []
     names = sorted({annotation.class_name for annotation in found})
-    keep = batched_nms(
+    keep = nms(
         torch.tensor([annotation.bbox_xyxy for annotation in found]),
         torch.tensor([annotation.score or 0.0 for annotation in found]),
         torch.tensor([names.index(annotation.class_name) for annotation in found]),

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from training.data import rle
 from training.data.annotations import Annotation
 from training.data.ontology import TaskName
 from training.loop.vocabulary import Vocabulary
+from training.models.overlap import nms
 
 __all__ = ["said_by"]
 
@@ -34,7 +34,7 @@ def said_by(
     known = known[(x2 > x1) & (y2 > y1)]
     classes = sorted(set(vocabulary.classes.values()))
     means = torch.tensor([classes.index(str(names[index])) for index in known.tolist()], dtype=torch.int64)
-    keep = known[batched_nms(seen["boxes"].cpu()[known], seen["scores"].cpu()[known], means, SAME_OBJECT_IOU)].tolist()
+    keep = known[nms(seen["boxes"].cpu()[known], seen["scores"].cpu()[known], means, SAME_OBJECT_IOU)].tolist()
     said: dict[str, Any] = {"provenance": "model", "author": author, "generation": generation}
     found = []
     for index in keep:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-import torchvision
 from torch import Tensor, nn
 
 from training.data.ontology import TaskName
@@ -40,6 +39,8 @@ def detector_for(task: TaskName, model: str, weights: str) -> Detector:
     Raises:
         BadInput: no such detector can do the task.
     """
+    import torchvision  # as in training.models.overlap
+
     if task not in _FAMILIES:
         raise BadInput(f"{task}: there is no pre-trained detector for it, needed one of {', '.join(_FAMILIES)}")
     name = DEFAULT_MODELS[task] if model == "auto" else model
@@ -62,6 +63,8 @@ def pretrained_network(detector: Detector, *, min_score: float) -> nn.Module:
     Raises:
         BadBackbone: the weights cannot be had or do not fit; names the file and the first key that disagrees.
     """
+    import torchvision
+
     num_classes = len(knows(detector)[0])
     model: nn.Module = torchvision.models.get_model(
         detector.name, weights=None, weights_backbone=None, num_classes=num_classes, box_score_thresh=min_score

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_iou
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.human_actions import ActionName
 from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.models.matching import boxes_of
+from training.models.overlap import box_iou
 from training.models.tasks import task_for
 
 __all__ = ["Deed", "Thing", "Vocabulary", "alike", "differences", "own", "paired", "things"]

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.ops.misc import Conv2dNormActivation
 
 from training.errors import BadBackbone
 from training.models.pretrained import download, load_state, read_state_dict, weights_enum
@@ -149,6 +147,8 @@ def weights_hash(backbone: Backbone) -> str:
 
 
 def _classifier(name: str) -> nn.Module:
+    import torchvision  # as in training.models.overlap
+
     try:
         model: nn.Module = torchvision.models.get_model(name, weights=None)
     except ValueError as error:
@@ -170,6 +170,8 @@ def _stages(model: nn.Module, name: str) -> list[nn.Module]:
         stages = [parts[name] for name in ("conv1", "maxpool", "stage2", "stage3", "stage4")]
     else:
         raise BadBackbone(f"backbone {name!r} has no convolutional stages; needed one like mobilenet_v2 or resnet18")
+    from torchvision.ops.misc import Conv2dNormActivation
+
     last = stages[-1]
     if isinstance(last, Conv2dNormActivation) and isinstance(last[0], nn.Conv2d) and last[0].kernel_size == (1, 1):
         stages.pop()

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import batched_nms
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
@@ -27,6 +26,7 @@ from training.models.geometry import Placement
 from training.models.matching import match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
 from training.models.objects import Objects
+from training.models.overlap import nms
 
 __all__ = ["Detection", "focal_loss"]
 
@@ -185,7 +185,7 @@ class Detection:
         k, row, column = torch.nonzero(peaks_Khw >= min(decoding["min_scores"]), as_tuple=True)
         scores = peaks_Khw[k, row, column]
         boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
-        keep = batched_nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
+        keep = nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
         keep = keep[_believed(k[keep], scores[keep], decoding, counted=place.bounded)]
         in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
         if place.bounded:

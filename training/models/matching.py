@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import box_iou
 
 from training.data.annotations import Annotation
+from training.models.overlap import box_iou
 
 __all__ = ["Match", "boxes_of", "match_boxes", "sureness"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import fsspec
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from training.errors import BadBackbone
@@ -23,6 +22,8 @@ def weights_enum(name: str) -> Any:
     Raises:
         BadBackbone: torchvision has no such network.
     """
+    import torchvision  # as in training.models.overlap
+
     try:
         return torchvision.models.get_model_weights(name)
     except ValueError as error:
