@@ -36,7 +36,8 @@ def decode_picture(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> N
             if picture.width * picture.height > max_pixels:
                 raise BadPicture(f"{name}: {picture.width}x{picture.height}, needed at most {max_pixels} pixels")
             picture.load()
-            return np.array(_rgb(ImageOps.exif_transpose(picture), name), np.uint8)
+            ImageOps.exif_transpose(picture, in_place=True)
+            return np.array(_rgb(picture, name), np.uint8)
     except BadPicture:
         raise
     # Pillow's decoders raise whatever they trip over on damaged bytes
@@ -66,7 +67,7 @@ def _rgb(picture: Image.Image, name: str) -> Image.Image:
     if picture.mode in _TRANSPARENT or "transparency" in picture.info:
         layer = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
 
 
 def _upper_8_bits(grey_HW: NDArray[np.generic], name: str) -> NDArray[np.uint8]:

@@ -128,12 +128,18 @@ class Registry:
         which = which or "live"
         if which != "live" and not _NUMBER.fullmatch(which):
             raise UnknownModel(f"{ref!r}: generation {which!r}, needed 'live' or a number")
-        ontology = self._only_ontology(shard_id, ontology)
-        generation = self.live(shard_id, ontology) if which == "live" else int(which)
-        if generation is None:
-            there = self.generations(shard_id, ontology)
-            raise UnknownModel(f"{shard_id} {ontology}: no live generation, published are {there or 'none'}")
-        return self.card(shard_id, ontology, generation)
+        name = self._only_ontology(shard_id) if ontology is None else ontology
+        try:
+            generation = self.live(shard_id, name) if which == "live" else int(which)
+            if generation is None:
+                there = self.generations(shard_id, name)
+                raise UnknownModel(f"{shard_id} {name}: no live generation, published are {there or 'none'}")
+            return self.card(shard_id, name, generation)
+        except UnknownModel:
+            choices = self.ontologies(shard_id)
+            if name in choices:
+                raise
+            raise _needed_one(f"{shard_id} {name}", choices) from None
 
     def ontologies(self, shard_id: str) -> list[str]:
         """Ontologies that this shard has published generations for."""
@@ -234,14 +240,18 @@ class Registry:
         found = (pattern.fullmatch(key[len(folder) :]) for key in self._objects.keys(folder))
         return sorted(int(match[1]) for match in found if match)
 
-    def _only_ontology(self, shard_id: str, ontology: str | None) -> str:
-        choices = self.ontologies(shard_id)
-        if ontology is None and len(choices) == 1:
-            return choices[0]
-        if ontology in choices:
-            return str(ontology)
-        what = f"{shard_id}" if ontology is None else f"{shard_id} {ontology}"
-        raise UnknownModel(f"{what}: needed one ontology that has models: {', '.join(choices) or 'there is none'}")
+    def _only_ontology(self, shard_id: str) -> str:
+        """Of most shards the only folder tells it, and what is in there need not be listed."""
+        there = self._objects.children(f"models/{_checked(shard_id)}/")
+        folders = [name.rstrip("/") for name in there if name.endswith("/")]
+        choices = folders if len(folders) == 1 else self.ontologies(shard_id)
+        if len(choices) != 1:
+            raise _needed_one(shard_id, choices)
+        return choices[0]
+
+
+def _needed_one(what: str, choices: Collection[str]) -> UnknownModel:
+    return UnknownModel(f"{what}: needed one ontology that has models: {', '.join(choices) or 'there is none'}")
 
 
 def _folder(shard_id: str, ontology: str) -> str:
