@@ -12,6 +12,7 @@ from cluster.session import ray_session
 from training.domain.describe import describe_each, undescribed
 from training.errors import MicroModelError, named
 from training.models.backbones import Backbone
+from training.models.device import compute_with
 from training.models.eye import Eye
 from training.store.store import Store
 
@@ -69,7 +70,7 @@ def _described(
 
 def _describe(store_url: str, shard_ids: list[str], backbone: Backbone) -> dict[str, str]:
     """Why which of them could not be described."""
-    torch.set_num_threads(ONE_CORE.cpus)
+    compute_with(ONE_CORE.cpus)
     store, eye = Store.open(store_url), Eye(backbone)
     try:
         missing = undescribed(store, eye, shard_ids)  # again: a task that died may have described some

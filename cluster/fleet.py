@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import RayActorError
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, get_context
 
@@ -32,7 +31,7 @@ from training.learning.groups import fits_at_once
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
-from training.models.device import best_device
+from training.models.device import best_device, compute_with
 from training.store.store import Store
 
 __all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet", "started_anew"]
@@ -192,7 +191,7 @@ def fit_loop(config: dict[str, Any]) -> None:
     """What every worker does: claim, fit, publish, hand in the receipts; until nothing is left."""
     context, coordinator, what = get_context(), config["coordinator"], ray.get(config["what"])
     worker, group = worker_name(context.get_world_rank()), [worker_name(rank) for rank in range(context.get_world_size())]
-    torch.set_num_threads(what["cpus"])
+    compute_with(what["cpus"])
     ray.get(coordinator.register.remote(worker, os.getpid(), group))
     store = Store.open(what["store"])
     lease = LeaseSize(what["bundle_size"], what["most"])

@@ -26,7 +26,7 @@ from training.errors import named
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
-from training.models.device import best_device
+from training.models.device import best_device, compute_with
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
@@ -114,7 +114,7 @@ class _ClipActor:
     """Holds one labeller (its model cache) and labels the clips it is handed."""
 
     def __init__(self, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller) -> None:
-        torch.set_num_threads(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
+        compute_with(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
         self._attempts = attempts
         self._labeller = labeller(Store.open(store_url), device=best_device(), threads=shape.decoders)
 

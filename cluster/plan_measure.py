@@ -22,7 +22,7 @@ from training.learning.labelling import plan_clips
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
-from training.models.device import best_device
+from training.models.device import best_device, compute_with
 from training.models.tasks import TASKS
 from training.store.store import Store
 
@@ -143,7 +143,7 @@ def _no_clip() -> Clip:
 def _one_thread() -> Iterator[None]:
     """As a worker of a machine that is full."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    compute_with(1)
     try:
         yield
     finally:

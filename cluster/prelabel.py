@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import ray
-import torch
 from ray.exceptions import RayError
 
 from cluster.coordinator import MAX_ATTEMPTS
@@ -12,7 +11,7 @@ from cluster.resources import plan_workers
 from training.errors import MicroModelError, named
 from training.loop.domain_check import DomainCheck
 from training.loop.prelabel import PrelabelJob, Prelabeller
-from training.models.device import best_device
+from training.models.device import best_device, compute_with
 from training.store.store import Store
 
 __all__ = ["check_fleet"]
@@ -44,7 +43,7 @@ def check_fleet(
 
 
 def _check(store_url: str, job: PrelabelJob, cpus: int) -> DomainCheck | str:
-    torch.set_num_threads(cpus)
+    compute_with(cpus)
     try:
         return Prelabeller(Store.open(store_url), [job], device=best_device()).check(job)
     except MicroModelError as error:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 
 from cluster.progress import Progress
 from cluster.resources import plan_workers
@@ -15,6 +14,7 @@ from training.loop.revisit import frames_to_review
 from training.loop.sample import representative_frames
 from training.loop.suggestion import Suggestion
 from training.models.backbones import Backbone
+from training.models.device import compute_with
 from training.store.store import Store
 
 __all__ = ["FramesToLabel", "FramesToReview", "Review", "choose_first_frames", "choose_review_frames"]
@@ -106,7 +106,7 @@ def _ask_each(
 
 
 def _answered(function: Callable[..., list[Any]], arguments: tuple[Any, ...], cpus: int) -> list[Any] | str:
-    torch.set_num_threads(cpus)
+    compute_with(cpus)
     try:
         return function(*arguments)
     except MicroModelError as error:

@@ -16,7 +16,7 @@ from training.loop.kept_scores import keep_score, kept_score, score_key
 from training.loop.objective import HeldOutScore, score_recipe, warm_up
 from training.loop.trade_off import Trial, too_slow
 from training.models.backbones import Backbone
-from training.models.device import best_device
+from training.models.device import best_device, compute_with
 from training.store.store import Store
 
 __all__ = ["Search", "trial_of", "try_recipe"]
@@ -40,7 +40,7 @@ class Search:
 
 def try_recipe(config: Mapping[str, Any], search: Search, frames: Sequence[Any], cpus: int, start: str) -> None:
     """One trial: report the scores so far after every shard; whatever goes wrong is its last report."""
-    torch.set_num_threads(cpus)
+    compute_with(cpus)
     scorer = _Scorer(search, search.recipes[config["number"]], f"{cpus} threads", start)
     scores: list[dict[str, Any]] = []
     for (shard, _), reference in zip(search.shards, frames, strict=True):

@@ -20,6 +20,7 @@ from services.payload import Picture
 from services.settings import Settings
 from training.lines.ready import ReadyLine
 from training.lines.run import CROP_PIXELS
+from training.models.device import compute_with
 from training.store.card import Card
 from training.store.store import Store
 
@@ -33,7 +34,7 @@ class Host:
 
     def __init__(self, settings: Settings) -> None:
         logging.getLogger("services").setLevel(logging.INFO)
-        torch.set_num_threads(settings.threads_per_host)
+        compute_with(settings.threads_per_host)
         store = Store.open(settings.store)
         self._answerer = Answerer(store, settings, RayMeters())
         self._looker = Looker(store, settings)

@@ -19,19 +19,22 @@ class Audits:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._lock = threading.Lock()
         self._drawn: dict[tuple[str, str], set[int]] = {}
+        self._lock = threading.Lock()
         self._asked_for: set[tuple[str, int, str | None]] | None = None
 
     def has(self, shard_id: str, frame_index: int, ontology: str) -> bool:
+        drawn = self._drawn.get((shard_id, ontology))
+        if drawn is None:  # at worst read by two at once
+            drawn = self._drawn[shard_id, ontology] = self._store.audit_frames(shard_id, ontology)
+        return frame_index in drawn or not self._queued().isdisjoint((shard_id, frame_index, of) for of in (None, ontology))
+
+    def _queued(self) -> set[tuple[str, int, str | None]]:
         with self._lock:
             if self._asked_for is None:
                 frames = self._store.queue.read().frames
                 self._asked_for = {(one.shard_id, one.frame_index, one.ontology) for one in frames if one.kind == "audit"}
-            if (shard_id, ontology) not in self._drawn:
-                self._drawn[shard_id, ontology] = self._store.audit_frames(shard_id, ontology)
-            wanted = ((shard_id, frame_index, of) for of in (None, ontology))
-            return frame_index in self._drawn[shard_id, ontology] or not self._asked_for.isdisjoint(wanted)
+            return self._asked_for
 
 
 def round_of(
