@@ -39,6 +39,7 @@ def store(tmp_path: Path, draw: Draw) -> Store:
     return Store.open(str(tmp_path / "store"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_a_detector_labels_every_frame_says_what_it_is_worth_and_its_labels_are_exported(
     tmp_path: Path, store: Store, weights: Path

@@ -29,6 +29,7 @@ def simulated(folder: Path, name: str) -> tuple[dict[str, Any], Store]:
     return json.loads((folder / f"{name}.json").read_text()), Store.open(str(folder / name))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_the_second_generation_is_fitted_on_what_was_reviewed_and_everything_is_charged(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "data", "walk", labelled=tuple(range(16)))
