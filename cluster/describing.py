@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-import torch
 
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, cluster_workers
@@ -12,7 +11,7 @@ from cluster.session import ray_session
 from training.domain.describe import describe_each, undescribed
 from training.errors import MicroModelError, named
 from training.models.backbones import Backbone
-from training.models.device import compute_with
+from training.models.device import compute_with, one_thread
 from training.models.eye import Eye
 from training.store.store import Store
 
@@ -33,21 +32,18 @@ def describe_fleet(
     Raises:
         HostUnavailable: Ray does not start.
     """
-    with Progress("fit: domains", len(shard_ids)) as progress:
-        if len(shard_ids) <= FEW:
-            return _described_here(store_url, shard_ids, backbone, progress)
-        with ray_session(num_cpus=num_workers):
-            return _described(store_url, shard_ids, backbone, num_workers or cluster_workers(), progress)
+    if len(shard_ids) <= FEW:
+        return _described_here(store_url, shard_ids, backbone)
+    with ray_session(num_cpus=num_workers), Progress("fit: domains", len(shard_ids)) as progress:
+        return _described(store_url, shard_ids, backbone, num_workers or cluster_workers(), progress)
 
 
-def _described_here(store_url: str, shard_ids: Sequence[str], backbone: Backbone, progress: Progress) -> dict[str, str]:
-    failures, threads = dict[str, str](), torch.get_num_threads()
-    try:
+def _described_here(store_url: str, shard_ids: Sequence[str], backbone: Backbone) -> dict[str, str]:
+    store, eye, failures = Store.open(store_url), Eye(backbone), dict[str, str]()
+    with one_thread(), Progress("fit: domains", len(shard_ids)) as progress:
         for number, shard_id in enumerate(shard_ids, 1):
-            failures |= _describe(store_url, [shard_id], backbone)
+            failures |= _failure(store, eye, shard_id)
             progress.update(number)
-    finally:
-        torch.set_num_threads(threads)
     return failures
 
 
@@ -78,13 +74,17 @@ def _describe(store_url: str, shard_ids: list[str], backbone: Backbone) -> dict[
         return dict.fromkeys(shard_ids, named(error))
     failures: dict[str, str] = {}
     for shard_id in missing:
-        try:
-            for said in describe_each(store, eye, [shard_id]):
-                if isinstance(said, MicroModelError):
-                    failures[shard_id] = named(said)
-        except MicroModelError as error:
-            failures[shard_id] = named(error)
+        failures |= _failure(store, eye, shard_id)
     return failures
+
+
+def _failure(store: Store, eye: Eye, shard_id: str) -> dict[str, str]:
+    """Describes the shard; nothing, or why it could not."""
+    try:
+        (said,) = describe_each(store, eye, [shard_id])
+    except MicroModelError as error:
+        return {shard_id: named(error)}
+    return {shard_id: named(said)} if isinstance(said, MicroModelError) else {}
 
 
 def _answer(reference: Any, shard_ids: Sequence[str]) -> dict[str, str]:

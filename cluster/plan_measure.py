@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from training.learning.labelling import plan_clips
 from training.learning.recipes import Recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
-from training.models.device import best_device, compute_with
+from training.models.device import best_device, one_thread
 from training.models.tasks import TASKS
 from training.store.store import Store
 
@@ -42,7 +41,7 @@ def measured_shard(store: Store, costs: Costs, *, recipe: Recipe, backbone: Back
     """
     shard, ontology = _smallest(store)
     one_step = replace(recipe, steps=1, folds=0)
-    with tempfile.TemporaryDirectory(prefix="micromodels-plan-") as scratch, _one_thread():
+    with tempfile.TemporaryDirectory(prefix="micromodels-plan-") as scratch, one_thread():
         _fit(_copy(store, shard, ontology, Path(scratch) / "warm"), one_step, backbone)
         copy = _copy(store, shard, ontology, Path(scratch) / "store")
         began = time.monotonic()
@@ -137,14 +136,3 @@ def _no_job() -> FitJob:
 
 def _no_clip() -> Clip:
     return Clip(shard_id=_NOTHING, ontology=_NOTHING, generation=1, start=0, stop=1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As a worker of a machine that is full."""
-    threads = torch.get_num_threads()
-    compute_with(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,10 +1,12 @@
 """What this process computes on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 import torch
 
-__all__ = ["best_device", "compute_with"]
+__all__ = ["best_device", "compute_with", "one_thread"]
 
 
 def best_device() -> torch.device:
@@ -16,3 +18,14 @@ def compute_with(threads: int) -> None:
     """What a process does before it fits or labels: bound torch's threads, and import what its first work would wait for."""
     torch.set_num_threads(threads)
     import_module("torchvision")  # elsewhere only where it is needed: training.models.overlap
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute as a worker of a machine that is full does, inside the block."""
+    threads = torch.get_num_threads()
+    compute_with(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,19 +1,18 @@
 """The host itself, without Serve around it."""
 
 import asyncio
-import io
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from services.host import Host
 from services.payload import Picture
 from services.settings import Settings
 from training.data.ontology import Ontology
+from training.data.pictures import encode_jpeg
 from training.models.backbones import empty_trunk
 from training.models.micro_model import MicroModel
 from training.models.network import DenseConfig, DenseNetwork
@@ -55,9 +54,7 @@ def test_the_models_of_one_request_are_read_at_the_same_time(
         return load(registry, card)
 
     monkeypatch.setattr(Registry, "load", load_together)
-    out = io.BytesIO()
-    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(out, "PNG")
-    picture = Picture(name="black", data=out.getvalue(), num_pixels=64 * 64)
+    picture = Picture(name="black", data=encode_jpeg(np.zeros((64, 64, 3), np.uint8)), num_pixels=64 * 64)
     host = Host(Settings(store=store.url))
     answers = asyncio.run(host.predict_each([(card, [picture]) for card in cards]))
     assert [len(answer.labels) for answer in answers] == [1] * MANY
