@@ -128,7 +128,7 @@ class Service:
     ) -> dict[str, Any]:
         allowed = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         again = urllib3.Retry(
-            5, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5, redirect=0, raise_on_status=False
+            NUM_TRIES, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5, redirect=0, raise_on_status=False
         )
         try:
             answer = urllib3.request(

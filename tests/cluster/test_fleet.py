@@ -102,6 +102,7 @@ def test_a_killed_worker_is_replaced_alone_and_loses_no_shard(
     assert len(seen[survivor]) == 1, "a worker that was not killed was restarted too"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
 def test_a_worker_that_dies_between_its_start_and_its_loop_costs_nothing(
     tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch

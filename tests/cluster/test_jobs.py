@@ -26,7 +26,7 @@ def jobs(start_head: Callable[..., AbstractContextManager[Cluster]], jobs_at: Ca
         yield jobs_at(f"http://{nodes.head_node.webui_url}")
 
 
-def test_fit_and_label_run_as_submitted_jobs(jobs: Any, tmp_path: Path, draw: Draw) -> None:
+def test_a_fit_runs_as_a_submitted_job(jobs: Any, tmp_path: Path, draw: Draw) -> None:
     for number in range(2):
         draw(tmp_path / "data", f"cam{number}", seed=number)
     assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
@@ -34,13 +34,6 @@ def test_fit_and_label_run_as_submitted_jobs(jobs: Any, tmp_path: Path, draw: Dr
     said = jobs.run("-m", "cluster", "fit", "--store", store.url, "--recipe", "smoke", "--weights", "none")
     assert "fit: shards 2/2" in said
     assert {card.shard_id for card in store.registry.live_cards()} == {"cam0", "cam1"}
-    said = jobs.run("-m", "cluster", "label", "--store", store.url, "--frames-per-clip", "8")
-    assert "label: clips 4/4" in said
-    ontology = store.ontologies()[0].name
-    for shard_id in ("cam0", "cam1"):
-        labels, errors = store.predictions.read(shard_id, ontology, 1)
-        assert len(labels) == 16
-        assert errors == {}
 
 
 @pytest.mark.slow

@@ -33,9 +33,8 @@ def descend(fits: Sequence[Fit], report: Report) -> dict[str, FitDiverged]:
         Shard -> what went wrong: its loss was not finite. The other fits do not notice.
     """
     recipe, task = fits[0].recipe, fits[0].task
-    on_gpu = fits[0].network.mean.is_cuda
     stack = Stack([fit.network for fit in fits])
-    optimiser, schedule = _optimiser(stack.learned(), recipe, fits[0].pretrained, fused=on_gpu)
+    optimiser, schedule = _optimiser(stack.learned(), recipe, fits[0].pretrained)
     drawing = Drawing([fit.views for fit in fits], stack.dtype)
     randoms = [fit.views.random for fit in fits]
     batches = Batches(stack, drawing.next, randoms, cached_views=recipe.cached_views, batch_size=recipe.batch_size)
@@ -101,13 +100,13 @@ def _clip(gradients: Sequence[Tensor]) -> None:
 
 
 def _optimiser(
-    learned: Mapping[str, Tensor], recipe: Recipe, pretrained: bool, *, fused: bool
+    learned: Mapping[str, Tensor], recipe: Recipe, pretrained: bool
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     trunk_lr = recipe.peak_lr * (recipe.trunk_lr_ratio if pretrained else 1.0)
     trunk = [parameter for name, parameter in learned.items() if name.startswith("trunk.")]
     rest = [parameter for name, parameter in learned.items() if not name.startswith("trunk.")]
     groups = [{"params": rest, "lr": recipe.peak_lr}, {"params": trunk, "lr": trunk_lr}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=fused or None)
+    optimiser = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step, recipe.steps))
     return optimiser, schedule
 
