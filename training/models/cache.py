@@ -64,7 +64,7 @@ class ModelCache:
         Raises:
             UnknownModel, CorruptModel: the registry has no usable weights for it, or for the trunk that it shares.
         """
-        key = (card.shard_id, card.ontology, card.generation)
+        key = _key(card)
         found = self._found(key)
         with self._lock:
             self.counts.hits += found is not None
@@ -78,18 +78,23 @@ class ModelCache:
     def prefetch(self, cards: Iterable[Card]) -> dict[Key, MicroModelError]:
         """Load those that are not there, several at a time, so that whoever asks for them finds them ready.
 
-        More than `max_bytes` push each other out again. Returns what went wrong, by shard, ontology and generation.
+        Stops where they fill `max_bytes` by themselves: more would push each other out. Returns what went wrong, by shard,
+        ontology and generation.
         """
+        loaded_bytes = 0
 
         def tried(card: Card) -> tuple[Key, MicroModelError | None]:
-            try:
-                self.get(card)
-            except MicroModelError as error:
-                return (card.shard_id, card.ontology, card.generation), error
-            return (card.shard_id, card.ontology, card.generation), None
+            nonlocal loaded_bytes
+            if loaded_bytes < self._max_bytes:
+                try:
+                    num_bytes = self.get(card).num_bytes
+                except MicroModelError as error:
+                    return _key(card), error
+                with self._lock:
+                    loaded_bytes += num_bytes
+            return _key(card), None
 
-        with self._lock:
-            missing = [card for card in cards if (card.shard_id, card.ontology, card.generation) not in self._ready]
+        missing = [card for card in cards if self._found(_key(card)) is None]
         return {key: error for key, error in ahead(tried, missing) if error is not None}
 
     def _found(self, key: Key) -> MicroModel | None:
@@ -162,6 +167,10 @@ class ModelCache:
         self._users[key] -= 1
         if not self._users[key] and key in self._trunks:
             self.num_bytes -= self._trunks.pop(key).num_bytes
+
+
+def _key(card: Card) -> Key:
+    return card.shard_id, card.ontology, card.generation
 
 
 class _Once(Generic[K, V]):
