@@ -87,7 +87,7 @@ def test_listings_go_beyond_the_thousand_keys_of_one_answer(objects: S3Objects) 
         list(writers.map(lambda name: objects.put(f"many/{name}/one", name.encode()), names))
     assert objects.children("many/") == [f"{name}/" for name in names]
     assert objects.keys("many/") == [f"many/{name}/one" for name in names]
-    assert list(read_each(objects, objects.keys("many/"))) == [name.encode() for name in names]
+    assert list(read_each(objects, objects.keys("many/")[-40:])) == [name.encode() for name in names[-40:]]
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/etc/passwd"])

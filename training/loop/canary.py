@@ -13,6 +13,7 @@ from training.store.registry import Registry
 __all__ = ["EARLY_ERRORS", "end_canary", "judge", "promote_canary", "running_canary", "start_canary"]
 
 EARLY_ERRORS = 5  # failed requests of a generation on trial after which nobody waits for more
+MIN_SLOWER_S = 0.01  # what a request may take longer whatever the ratio: nobody notices it, and busy machines are no steadier
 MIN_COMPARED = 10  # pictures that both have to have answered before their agreement counts
 
 
@@ -84,7 +85,7 @@ def promote_canary(registry: Registry, canary: Canary, *, by: str | None = None)
 
 def _slower(limits: CanaryLimits, canary: Mapping[str, Any], live: Mapping[str, Any]) -> str | None:
     new, old = canary["median_s"], live["median_s"]
-    if new is None or old is None or new <= limits.slower * old:
+    if new is None or old is None or new <= max(limits.slower * old, old + MIN_SLOWER_S):
         return None
     return f"a request takes {new:.3f} s, with the live generation {old:.3f} s"
 

@@ -20,7 +20,7 @@ from training.models.matching import match_boxes
 from training.store.card import Card
 from training.store.store import Store
 
-LEARNS = replace(smoke(), name="learns", steps=70, batch_size=4, neck_channels=24, peak_lr=2e-3, mirror=0.0)
+LEARNS = replace(smoke(), parameters="head", cached_views=12, steps=150, neck_channels=24, mirror=0.0)
 TINY = replace(smoke(), steps=2, batch_size=2, report_every=1)
 SCRATCH = Backbone(name="resnet18", weights="none")
 

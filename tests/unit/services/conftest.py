@@ -1,6 +1,7 @@
 """A store with two published micro-models, and an API whose hosts answer a fixed box."""
 
 import asyncio
+import copy
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,12 @@ class Client:
     def __init__(self, api: FastAPI, base_url: str) -> None:
         self._transport = httpx.ASGITransport(api, raise_app_exceptions=False)
         self._base_url = base_url
+
+    def at(self, base_url: str) -> "Client":
+        """One that asks the same application elsewhere."""
+        other = copy.copy(self)
+        other._base_url = base_url
+        return other
 
     def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
         async def ask() -> httpx.Response:

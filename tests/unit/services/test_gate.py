@@ -97,12 +97,12 @@ def test_health_is_open_to_everybody(client_of: Callable[..., Any], guarded: Any
 
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_without_keys_only_this_machine_is_answered(client_of: Callable[..., Any], method: str, path: str) -> None:
+def test_without_keys_only_this_machine_is_answered(client: Any, method: str, path: str) -> None:
     url = path.format(**VALUES)
     for here in ("http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000", "http://127.8.9.1"):
-        assert client_of(here).request(method, url).status_code not in (401, 403)
+        assert client.at(here).request(method, url).status_code not in (401, 403)
     for outside in ("http://10.0.0.5:8000", "http://service.example", "http://0.0.0.0:8000", "http://[fe80::1]:8000"):
-        response = client_of(outside).request(method, url)
+        response = client.at(outside).request(method, url)
         assert (response.status_code, kind(response)) == (403, "keys-needed")
 
 
