@@ -7,16 +7,19 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 import ray
+from botocore.loaders import Loader, create_loader
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+POLL_S = 0.02  # between two looks whether the mock is to stop
 Fault = Callable[[Application, dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -50,10 +53,10 @@ class Mock:
         self.ignores_preconditions = False
         self._faults: dict[str, deque[Fault]] = {}
         self._lock = threading.Lock()
-        self._moto: Application = DomainDispatcherApplication(create_backend_app)
+        self._moto = moto_application()
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), daemon=True)
         self._thread.start()
 
     def fail(self, method: str, *faults: Fault) -> None:
@@ -80,6 +83,13 @@ class Mock:
     def _one_at_a_time(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         with self._lock:
             return list(self._moto(environ, start_response))
+
+
+@cache
+def moto_application() -> Application:
+    """One for all mocks: buckets have names of their own."""
+    made: Application = DomainDispatcherApplication(create_backend_app)
+    return made
 
 
 class Faults:
@@ -185,4 +195,12 @@ def mock_bucket(mock: Mock, bucket_of: Callable[[], str]) -> str:
 
 
 def client() -> Any:
-    return botocore.session.get_session().create_client("s3")
+    session = botocore.session.get_session()
+    session.register_component("data_loader", descriptions())
+    return session.create_client("s3")
+
+
+@cache
+def descriptions() -> Loader:
+    """What botocore reads about S3, once for all tests."""
+    return create_loader()
