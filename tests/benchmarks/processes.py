@@ -11,6 +11,7 @@ _NAMES = {
     "ray::ServeReplica:plain:": "plain",
     "ray::ServeReplica:bare:": "bare",
     "ray::ProxyActor": "proxy",
+    "bin/haproxy": "proxy",  # in front of the replicas where RAY_SERVE_ENABLE_HA_PROXY=1
     "ray::ServeController": "controller",
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -22,7 +23,7 @@ def serving_processes() -> dict[int, str]:
     found: dict[int, str] = {}
     for pid in sorted(_below(os.getpid())):
         words = _read(pid, "cmdline")
-        kind = next((kind for start, kind in _NAMES.items() if words.startswith(start)), None)
+        kind = next((kind for name, kind in _NAMES.items() if name in words), None)
         if kind is not None:
             same = sum(name.rstrip("0123456789 ") == kind for name in found.values())
             found[pid] = kind if not same else f"{kind} {same + 1}"
