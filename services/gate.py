@@ -1,5 +1,6 @@
 """Who is let in: without keys only this machine, with keys whoever has one of the scope that the route needs."""
 
+import os
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -13,8 +14,9 @@ from starlette.requests import HTTPConnection
 from services.keys import KeyFile
 from training.errors import Forbidden, KeysNeeded, Unauthorized
 
-__all__ = ["ADMIN", "ANNOTATE", "JOBS", "PREDICT", "READ", "TOOL_ANNOTATE", "TOOL_PREDICT", "admit", "admit_tool"]
+__all__ = ["ADMIN", "ANNOTATE", "HAPROXY", "JOBS", "PREDICT", "READ", "TOOL_ANNOTATE", "TOOL_PREDICT", "admit", "admit_tool"]
 
+HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"  # it connects to the ingress of its node by loopback, whoever asked
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
 
 
@@ -37,7 +39,8 @@ async def admit(
     """Runs before anything of the request but its head is looked at; keys are in `app.state.keys`, None without.
 
     Raises:
-        KeysNeeded: there are no keys, and the request came from outside, or by a name that a page outside may have chosen.
+        KeysNeeded: there are no keys, and the request came from outside, or by a name that a page outside may have chosen, or
+            through HAProxy, behind which nobody knows.
         Unauthorized: no key, or one that nobody has.
         Forbidden: a key without the scope.
         KeysUnusable: the file of keys cannot be read now.
@@ -74,6 +77,8 @@ def _check_scopes(name: str, missing: Sequence[str]) -> None:
 
 def _check_loopback(request: Request) -> None:
     """The address that was connected to is this machine's own, and so is the name in the request (DNS can be rebound)."""
+    if os.environ.get(HAPROXY) == "1":
+        raise KeysNeeded("the service has no keys, and HAProxy in front of it makes everybody look local")
     address, _ = request.scope.get("server") or ("", None)
     if not _is_loopback(address):
         raise KeysNeeded("the service has no keys, so that only its own machine is answered")

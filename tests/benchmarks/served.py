@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +19,8 @@ from processes import cpu_seconds, serving_processes
 from shared_trunk import World
 
 from cluster.serving import serving
+from services.gate import HAPROXY
+from services.new_key import add_key
 from training.data.pictures import encode_jpeg
 from training.models.device import best_device
 from training.store.card import Card
@@ -25,7 +29,9 @@ from training.store.store import Store
 __all__ = ["add_settings", "cpu_of_service", "free_port", "picture", "predict", "publish_live", "service", "settings_of"]
 
 NUM_DRAWN = 32
-JPEG = {"content-type": "image/jpeg"}
+_FOLDER = tempfile.TemporaryDirectory()
+_KEYS = Path(_FOLDER.name) / "keys"
+JPEG = {"content-type": "image/jpeg", "authorization": f"Bearer {add_key(_KEYS, 'benchmark', ['read', 'predict'])}"}
 
 
 def publish_live(
@@ -70,8 +76,12 @@ def predict(data: bytes, path: str = "/v1/models/{model}/predict") -> Ask:
 
 @contextmanager
 def service(store_url: str, settings: dict[str, Any]) -> Iterator[str]:
-    """The real application on a port of this machine; its URL. Needs a running Ray."""
-    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{"eye_weights": "none", **settings}):
+    """The real application on a port of this machine; its URL. Needs a running Ray.
+
+    Behind HAProxy it has keys, which `predict` sends.
+    """
+    keys = {"keys_file": str(_KEYS)} if os.environ.get(HAPROXY) == "1" else {}
+    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{"eye_weights": "none", **keys, **settings}):
         yield f"http://127.0.0.1:{port_of_this_process()}"
 
 

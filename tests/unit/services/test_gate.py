@@ -106,6 +106,17 @@ def test_without_keys_only_this_machine_is_answered(client: Any, method: str, pa
         assert (response.status_code, kind(response)) == (403, "keys-needed")
 
 
+def test_without_keys_nobody_is_answered_behind_haproxy_where_all_look_local(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/v1/models").status_code == 200
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    response = client.get("/v1/models")
+    assert (response.status_code, kind(response)) == (403, "keys-needed")
+    assert "HAProxy" in response.json()["detail"]
+    assert client.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "[::1", ""])
 def test_without_keys_a_page_that_gave_our_address_a_name_of_its_own_is_refused(client: Any, name: str) -> None:
     response = client.get("/v1/models", headers={"host": name})
