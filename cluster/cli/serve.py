@@ -15,6 +15,7 @@ __all__ = ["serve"]
 
 _LEAST_CPUS = 2  # with a host of its own: it takes one, the ingress a little of another
 _HOSTS_VARIABLE = "MICROMODELS_HOSTS"
+_HAPROXY_VARIABLE = "RAY_SERVE_ENABLE_HA_PROXY"
 
 
 def serve(
@@ -31,6 +32,8 @@ def serve(
     """
     if keys is None and not _is_loopback(host):
         raise KeysNeeded(f"--host {host}: needed --keys FILE, since whoever reaches the port is answered; docs/security.md")
+    if keys is None and os.environ.get(_HAPROXY_VARIABLE) == "1":
+        raise KeysNeeded(f"{_HAPROXY_VARIABLE}=1: needed --keys FILE, since behind HAProxy everybody looks local")
     from training.store.store import Store
 
     url = Store.open(store).url

@@ -1,32 +1,62 @@
 """`serve` as people start it: it answers, and Ctrl-C ends it."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from services.new_key import add_key
 from training.store.store import Store
 
+HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 
-def test_serve_answers_until_ctrl_c(tmp_path: Path) -> None:
-    store = Store.create(str(tmp_path / "store"))
+
+@contextmanager
+def serving(store: Store, *more: str, **variables: str) -> Iterator[str]:
+    """The URL of a running `serve`; at the end of the block it gets a Ctrl-C, and has to end in order."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    words = [sys.executable, "-m", "cluster", "serve", "--store", store.url, "--port", str(port)]
-    server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, "-m", "cluster", "serve", "--store", store.url, "--port", str(port), *more]
+    server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
     assert server.stderr is not None
     try:
         said = next((line for line in server.stderr if line.startswith("serving")), "")
         assert f"http://127.0.0.1:{port}" in said
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(f"http://127.0.0.1:{port}/healthz", timeout=60) as response:
-            assert response.status == 200
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGINT)
         _, rest = server.communicate(timeout=120)
     assert server.returncode == 130, rest
     assert "Traceback" not in rest
+
+
+def status_of(url: str, secret: str | None = None) -> int:
+    request = urllib.request.Request(url, headers={} if secret is None else {"Authorization": f"Bearer {secret}"})
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_serve_answers_until_ctrl_c(tmp_path: Path) -> None:
+    with serving(Store.create(str(tmp_path / "store"))) as url:
+        assert status_of(f"{url}/healthz") == 200
+
+
+@pytest.mark.slow
+def test_behind_haproxy_whoever_has_a_key_is_answered(tmp_path: Path) -> None:
+    secret = add_key(tmp_path / "keys", "reader", ["read"])
+    with serving(Store.create(str(tmp_path / "store")), "--keys", str(tmp_path / "keys"), **{HAPROXY: "1"}) as url:
+        assert status_of(f"{url}/healthz") == 200
+        assert status_of(f"{url}/v1/models", secret) == 200
+        assert status_of(f"{url}/v1/models") == 401
