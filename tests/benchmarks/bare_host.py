@@ -41,5 +41,5 @@ def bare_application(store_url: str, shard_id: str, *, threads: int) -> Applicat
             said = [{"class_name": a.class_name, "score": a.score, "bbox_xyxy": a.bbox_xyxy} for a in labels.annotations]
             return {"width": image.shape[1], "height": image.shape[0], "annotations": said}
 
-    application: Application = Bare.bind()
+    application: Application = Bare.bind()  # type: ignore[attr-defined]
     return application

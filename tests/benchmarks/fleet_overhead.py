@@ -32,6 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -45,8 +46,9 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.sources import probe
 from training.learning.fit import fit_bank
+from training.learning.fit_job import FitJob, FitReceipt
 from training.learning.gather import gather
-from training.learning.generation import FitJob, FitReceipt, fit_jobs, plan_fits
+from training.learning.generation import fit_jobs, plan_fits
 from training.learning.recipes import smoke
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
@@ -117,8 +119,8 @@ def run_fleet(store: Store, folder: Path, workers: int, how: dict[str, Any] = HO
     began = time.monotonic()
     jobs = plan_fits(store, None, None, **how).jobs
     planned = time.monotonic()
-    cluster.fleet.Coordinator = noting_coordinator(folder / "notes.json")
-    receipts = fit_fleet(store.url, jobs, **how, num_workers=workers)
+    with patch.object(cluster.fleet, "Coordinator", noting_coordinator(folder / "notes.json")):
+        receipts = fit_fleet(store.url, jobs, **how, num_workers=workers)
     over = time.monotonic()
     assert [receipt.live for receipt in receipts] == [True] * len(jobs), receipts[0]
     warm, last = json.loads((folder / "notes.json").read_text())
@@ -185,9 +187,11 @@ def run_loop(way: str, store: Store, workers: int) -> dict[str, float]:
         for number in range(workers)
     ]
     for process in processes:
+        assert process.stdout is not None
         assert process.stdout.readline() == "warm\n"
     began = time.monotonic()
     for process in processes:
+        assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
     cpu_s = sum(float(process.communicate()[0]) for process in processes)

@@ -29,6 +29,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from decode_memory import write_video
@@ -121,8 +122,10 @@ def run_alone(store: Store, workers: int) -> dict[str, float]:
     ]
     for core, process in zip(cores(workers), processes, strict=True):
         os.sched_setaffinity(process.pid, {core})
+        assert process.stdout is not None
         assert process.stdout.readline() == "warm\n"
     for process in processes:
+        assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
     said = [json.loads(process.communicate()[0]) for process in processes]
@@ -162,17 +165,21 @@ def looked_at(store: Store, shard_id: str) -> Iterator[None]:
             yield from [None] * len(batch)
 
 
+def one_core_each(count: int, units: int) -> WorkerShape:
+    return WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
+
+
 def run_label(store: Store, folder: Path, workers: int) -> dict[str, float]:
     notes = folder / "notes"
     shutil.rmtree(notes, ignore_errors=True)
     notes.mkdir()
     shutil.rmtree(Path(store.url) / "predictions", ignore_errors=True)
     clips = plan_clips(store, None, None).clips
-    cluster.label.plan_workers = lambda count, units: WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
     for core in cores(workers):
         (notes / f"core-{core}").touch()
     began = time.monotonic()
-    receipts = label_fleet(store.url, clips, num_workers=workers, labeller=partial(NotingLabeller, notes=str(notes)))
+    with patch.object(cluster.label, "plan_workers", one_core_each):
+        receipts = label_fleet(store.url, clips, num_workers=workers, labeller=partial(NotingLabeller, notes=str(notes)))
     wall_s = time.monotonic() - began
     assert not [receipt.error for receipt in receipts if receipt.error]
     actors = [[json.loads(line) for line in file.read_text().splitlines()] for file in notes.glob("actor-*")]
@@ -213,7 +220,7 @@ class NotingLabeller(Labeller):
 
     def _note(self, frames: int) -> None:
         status = Path("/proc/self/status").read_text()
-        peak_mib = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
+        peak_mib = int(re.findall(r"VmHWM:\s+(\d+)", status)[0]) / 1024
         said = {"at": time.monotonic(), "cpu_s": time.process_time(), "frames": frames, "peak_mib": peak_mib}
         self._file.write(json.dumps(said) + "\n")
         self._file.flush()

@@ -39,7 +39,7 @@ def plain_application(store_url: str, *, most: int, replicas: int, threads: int)
             torch.set_num_threads(threads)
             self.registry, self.device = Store.open(store_url).registry, best_device()
 
-        @serve.multiplexed(max_num_models_per_replica=most)
+        @serve.multiplexed(max_num_models_per_replica=most)  # type: ignore[untyped-decorator]
         async def get_model(self, model_id: str) -> Bank:
             return load(self.registry, model_id, self.device)
 
@@ -51,7 +51,7 @@ def plain_application(store_url: str, *, most: int, replicas: int, threads: int)
             said = [{"class_name": a.class_name, "score": a.score, "bbox_xyxy": a.bbox_xyxy} for a in labels.annotations]
             return {"width": image.shape[1], "height": image.shape[0], "annotations": said}
 
-    application: Application = Plain.bind()
+    application: Application = Plain.bind()  # type: ignore[attr-defined]
     return application
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def saved(kind: str, quality: int, size: float = 1.0) -> Callable[[Picture], Pic
 
 
 def toned(change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Callable[[Picture], Picture]:
-    return lambda image_HW3: (255 * np.clip(change(image_HW3 / np.float32(255)), 0, 1)).astype(np.uint8)
+    return lambda image_HW3: (255 * np.clip(change((image_HW3 / 255).astype(np.float32)), 0, 1)).astype(np.uint8)
 
 
 CHANGES: dict[str, Callable[[Picture], Picture]] = {
@@ -122,7 +123,8 @@ def looked_at(directory: Path, name: str, eye: Eye) -> Sequence_:
     path = next(path for path in sorted(directory.glob(f"{name}.*")) if path.suffix in {".mp4", *SCENE_SUFFIXES})
     shard = probe(path, shard_id=name, tile=128)
     frames = whole_tiles(shard)
-    seen, changed = [], {kind: [] for kind in CHANGES}
+    seen: list[Any] = []
+    changed: dict[str, list[Any]] = {kind: [] for kind in CHANGES}
     with open_frames(shard) as source:
         for frame in source.read([frames[place] for place in evenly_spaced(len(frames), MOST)]):
             seen.append(look(frame, eye))
@@ -294,7 +296,8 @@ def clouds(random: np.random.Generator, size: tuple[int, int]) -> Picture:
     pitch[0, 0] = np.inf
     noise = np.fft.fft2(random.normal(size=(3, *size))) / pitch ** random.uniform(0.8, 1.6)
     shade = np.real(np.fft.ifft2(noise)).transpose(1, 2, 0)
-    return np.clip(128 + 45 * (0.7 * shade[..., :1] + 0.3 * shade) / shade.std(), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(128 + 45 * (0.7 * shade[..., :1] + 0.3 * shade) / shade.std(), 0, 255).astype(np.uint8)
+    return picture
 
 
 def cost(eye: Eye, descriptors: Sequence[Descriptor]) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -27,16 +28,19 @@ import torch
 from training.data.annotations import FrameLabels
 from training.data.coco import read_coco
 from training.data.sources import open_frames, probe
-from training.learning.fit import LabelledFrames, fit_bank
+from training.learning.fit import fit_bank
+from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe, recipe
 from training.learning.resolution import input_scale
 from training.loop import sample
+from training.loop.appearance import frame_features
 from training.loop.revisit import frames_to_review
 from training.loop.simulation import Truth
 from training.models.backbones import Backbone
 from training.models.bank import Bank
 from training.models.inputs import place_frame, stack_inputs
 from training.models.micro_model import MicroModel
+from training.models.network import DenseNetwork
 from training.models.tasks import task_for
 
 METHODS = ("uniform", "random", "ours")
@@ -88,6 +92,7 @@ class Study:
             self._maps = list(self._frozen_maps(model))
         found = []
         for index, (maps, place) in zip(self.known, self._maps, strict=True):
+            assert isinstance(model.network, DenseNetwork), "keypoints and boxes, as --tasks says"
             outputs = model.network.answer([x.float() for x in maps])
             (annotations,) = model.task.decode(outputs, [place], model.network.config, model.decoding)
             found.append(FrameLabels(shard_id=model.shard_id, frame_index=index, annotations=annotations))
@@ -183,16 +188,16 @@ def truths(folder: Path, only: Sequence[str], tasks: Sequence[str]) -> Iterator[
 
 def keep_looks() -> None:
     """The looks of a frame do not depend on the others, so they are computed once in this process."""
-    compute, kept = sample.frame_features, {}
+    kept: dict[tuple[str, int], Any] = {}
 
-    def frame_features(shard: Any, frame_indices: Sequence[int], backbone: Backbone) -> Any:
+    def remembered(shard: Any, frame_indices: Sequence[int], backbone: Backbone) -> Any:
         missing = [index for index in frame_indices if (shard.shard_id, index) not in kept]
         if missing:
-            features = compute(shard, missing, backbone)
+            features = frame_features(shard, missing, backbone)
             kept.update({(shard.shard_id, index): row for index, row in zip(missing, features, strict=True)})
         return np.stack([kept[shard.shard_id, index] for index in frame_indices])
 
-    sample.frame_features = frame_features
+    patch.object(sample, "frame_features", remembered).start()
 
 
 def main() -> None:

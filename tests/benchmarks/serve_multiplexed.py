@@ -103,10 +103,10 @@ def compare(store: Store, cards: Sequence[Card], asked: argparse.Namespace, cach
 def tell(rounds: dict[str, list[Round]], cold: dict[str, list[Heard]]) -> None:
     print("side     a second  ms of CPU   p50, ms   p99, ms   cold p50   cold p95")
     for name, some in rounds.items():
-        values = (median(getattr(one, field) for one in some) for field in ("per_second", "cpu_ms", "p50", "p99"))
+        values = [median(getattr(one, field) for one in some) for field in ("per_second", "cpu_ms", "p50", "p99")]
         ms = [one.ms for one in cold.get(name, [])]
         said = f"{np.percentile(ms, 50):10.0f} {np.percentile(ms, 95):10.0f}" if ms else ""
-        print("{:8} {:8.1f} {:10.1f} {:9.0f} {:9.0f} {}".format(name, *values, said))
+        print(f"{name:8}", "{:8.1f} {:10.1f} {:9.0f} {:9.0f}".format(*values), said)
     ratios = [ours.per_second / plain.per_second for ours, plain in zip(rounds["ours"], rounds["plain"], strict=True)]
     cpu = [plain.cpu_ms / ours.cpu_ms for ours, plain in zip(rounds["ours"], rounds["plain"], strict=True)]
     tails = [ours.p99 / single.p99 for ours, single in zip(rounds["ours"], rounds["single"], strict=True)]

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import cycle, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -46,7 +47,7 @@ from training.store.store import Store
 
 RECIPES = ("head", "film", "full")
 COUNTS = (1, 2, 4, 8, 16)
-DECODING = {
+DECODING: dict[str, dict[str, Any]] = {
     "detection": {"fewest": [1], "most": [1], "min_scores": [0.5, 0.3, 0.15]},
     "segmentation": {"background": True},
     "classification": {"one_class": False, "min_score": 0.5},
@@ -83,7 +84,12 @@ class World:
         self.trunk = settled(empty_trunk(backbone))
         self.base = Base.of(backbone, {name: x.clone() for name, x in self.trunk.state_dict().items()})
         kind = task_for(self.ontology)
-        values = {"backbone": backbone, "scale": 0.5, "output_stride": kind.output_stride, "branches": kind.branches()}
+        values: dict[str, Any] = {
+            "backbone": backbone,
+            "scale": 0.5,
+            "output_stride": kind.output_stride,
+            "branches": kind.branches(),
+        }
         self.config: Config
         if isinstance(kind, GridTask):
             rows, columns = (side // kind.output_stride for side in (size[1], size[0]))
@@ -165,7 +171,7 @@ class World:
             together = Bank([cache.get(card) for card in cards[recipe]], self.device)
             for count in COUNTS:
                 frames = self.frames[:count]
-                ways = {
+                ways: dict[str, Callable[[], object]] = {
                     "alone": partial(one_each, alone[:count], frames),
                     "together": partial(together.predict, frames, range(count)),
                 }

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from fleet_overhead import run_fleet
 from label_throughput import made, run_label
@@ -38,11 +39,15 @@ def main() -> None:
     parser.add_argument("--size", default="640x360", help="WIDTHxHEIGHT of the video")
     parser.add_argument("--backbone", default="mobilenet_v2")
     asked = parser.parse_args()
-    cluster.fleet.plan_workers = lambda count, units, elastic=False: WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
     verbs = {"fit": fitted, "label": labelled}
-    with tempfile.TemporaryDirectory() as scratch, ray_session(num_cpus=MANY):
+    planned = patch.object(cluster.fleet, "plan_workers", one_core_each)
+    with tempfile.TemporaryDirectory() as scratch, ray_session(num_cpus=MANY), planned:
         for verb in asked.verbs.split(","):
             compare(verb, verbs[verb], asked, Path(scratch) / verb)
+
+
+def one_core_each(count: int, units: int, *, elastic: bool = False) -> WorkerShape:
+    return WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
 
 
 def compare(
