@@ -16,7 +16,8 @@ _NAME = "micromodels"
 def serving(store_url: str, *, host: str, port: int, **settings: Any) -> Iterator[None]:
     """Answer on http://host:port for every micro-model of the store inside the block. Needs a running Ray.
 
-    settings: more arguments of the application; docs/settings.md has them. Without `keys_file` only this machine is answered.
+    settings: more arguments of the application; docs/settings.md has them. Without `keys_file` only this machine is answered,
+    and behind HAProxy nobody.
     """
     from ray import serve
 

@@ -7,10 +7,12 @@ from ray import serve
 from ray.serve import Application
 
 from services.deploying import host_options, ingress_options
+from services.gate import BEHIND_HAPROXY
 from services.host import Host
 from services.ingress import Ingress
 from services.keys import KeyFile
 from services.settings import Settings
+from training.errors import KeysNeeded
 from training.store.store import Store
 
 __all__ = ["build"]
@@ -20,9 +22,12 @@ def build(args: Settings) -> Application:
     """Ingress in front of hosts, or with a host in itself, over the store that `args` names.
 
     Raises:
+        KeysNeeded: no file of keys is named, and HAProxy is in front.
         StoreUnusable: there is no store of ours there.
         KeysUnusable: a file of keys is named that is not one.
     """
+    if BEHIND_HAPROXY and args.keys_file is None:
+        raise KeysNeeded("RAY_SERVE_ENABLE_HA_PROXY=1: needed keys_file, since behind HAProxy everybody looks local")
     url = args.store if "://" in args.store else str(Path(args.store).resolve())
     settings = args.model_copy(update={"store": Store.open(url).url, "keys_file": _checked(args.keys_file)})
     host = serve.deployment(name="Host", **host_options(settings))(Host).bind(settings) if settings.hosts else None

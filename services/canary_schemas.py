@@ -17,7 +17,7 @@ class CanaryLimitsIO(BaseModel):
 
     min_requests: int = Field(default=200, ge=1, le=1_000_000, description="Of each generation, before they are compared")
     more_errors: float = Field(default=0.02, ge=0, le=1, description="Of the share of requests that fail")
-    slower: float = Field(default=2.0, ge=1, le=1000, description="Ratio of the median seconds, beyond 0.01 more")
+    slower: float = Field(default=2.0, ge=1, le=1000, description="Ratio of the median seconds; up to 0.01 s more never count")
     other_empty: float = Field(default=0.3, ge=0, le=1, description="Of the share of pictures on which nothing is found")
     less_sure: float = Field(default=0.2, ge=0, le=1, description="Of the mean score")
     agreement: float = Field(default=0.5, ge=0, le=1, description="Share of what both say of a picture that has to be the same")

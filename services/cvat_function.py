@@ -22,7 +22,7 @@ from PIL import Image
 
 __all__ = ["MicroModels", "create"]
 
-NUM_TRIES = 5  # again, where it is too busy
+NUM_RETRIES = 5  # where it is too busy
 TIMEOUT_S = 120.0
 KEY = "MICROMODELS_KEY"  # not a parameter: those can be read in the list of processes
 JPEG_QUALITY = 95
@@ -128,7 +128,7 @@ class Service:
     ) -> dict[str, Any]:
         allowed = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
         again = urllib3.Retry(
-            NUM_TRIES, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5, redirect=0, raise_on_status=False
+            NUM_RETRIES, status_forcelist=[503], allowed_methods=None, backoff_factor=0.5, redirect=0, raise_on_status=False
         )
         try:
             answer = urllib3.request(

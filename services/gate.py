@@ -14,9 +14,20 @@ from starlette.requests import HTTPConnection
 from services.keys import KeyFile
 from training.errors import Forbidden, KeysNeeded, Unauthorized
 
-__all__ = ["ADMIN", "ANNOTATE", "HAPROXY", "JOBS", "PREDICT", "READ", "TOOL_ANNOTATE", "TOOL_PREDICT", "admit", "admit_tool"]
+__all__ = [
+    "ADMIN",
+    "ANNOTATE",
+    "BEHIND_HAPROXY",
+    "JOBS",
+    "PREDICT",
+    "READ",
+    "TOOL_ANNOTATE",
+    "TOOL_PREDICT",
+    "admit",
+    "admit_tool",
+]
 
-HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"  # it connects to the ingress of its node by loopback, whoever asked
+BEHIND_HAPROXY = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"  # it connects to its node's ingress by loopback, whoever asks
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
 
 
@@ -77,7 +88,7 @@ def _check_scopes(name: str, missing: Sequence[str]) -> None:
 
 def _check_loopback(request: Request) -> None:
     """The address that was connected to is this machine's own, and so is the name in the request (DNS can be rebound)."""
-    if os.environ.get(HAPROXY) == "1":
+    if BEHIND_HAPROXY:
         raise KeysNeeded("the service has no keys, and HAProxy in front of it makes everybody look local")
     address, _ = request.scope.get("server") or ("", None)
     if not _is_loopback(address):

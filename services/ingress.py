@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from services.answering import Answer
 from services.api import create_api
 from services.catalogue import Catalogue
+from services.gate import BEHIND_HAPROXY
 from services.keys import KeyFile
 from services.line_answering import LineAnswer
 from services.looking import Asked, Looked
@@ -47,7 +48,7 @@ class Ingress:
         self._hosts = NearHost(settings) if host is None else RemoteHosts(host, timeout_s=settings.request_timeout_s)
         self._keys = None if settings.keys_file is None else KeyFile(Path(settings.keys_file))
         if self._keys is None:
-            _log.warning("no keys: only loopback is answered")
+            _log.warning("no keys: %s is answered", "nobody, behind HAProxy," if BEHIND_HAPROXY else "only loopback")
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         watching = RayMeters(), tracer_of(self._settings)

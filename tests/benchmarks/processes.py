@@ -12,6 +12,7 @@ _NAMES = {
     "ray::ServeReplica:bare:": "bare",
     "ray::ProxyActor": "proxy",
     "bin/haproxy": "proxy",  # in front of the replicas where RAY_SERVE_ENABLE_HA_PROXY=1
+    "ray::HAProxyManager": "proxy",
     "ray::ServeController": "controller",
 }
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shutil
 import socket
 import tempfile
@@ -19,7 +18,7 @@ from processes import cpu_seconds, serving_processes
 from shared_trunk import World
 
 from cluster.serving import serving
-from services.gate import HAPROXY
+from services.gate import BEHIND_HAPROXY
 from services.new_key import add_key
 from training.data.pictures import encode_jpeg
 from training.models.device import best_device
@@ -80,7 +79,7 @@ def service(store_url: str, settings: dict[str, Any]) -> Iterator[str]:
 
     Behind HAProxy it has keys, which `predict` sends.
     """
-    keys = {"keys_file": str(_KEYS)} if os.environ.get(HAPROXY) == "1" else {}
+    keys = {"keys_file": str(_KEYS)} if BEHIND_HAPROXY else {}
     with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{"eye_weights": "none", **keys, **settings}):
         yield f"http://127.0.0.1:{port_of_this_process()}"
 

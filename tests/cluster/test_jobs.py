@@ -26,7 +26,6 @@ def jobs(start_head: Callable[..., AbstractContextManager[Cluster]], jobs_at: Ca
         yield jobs_at(f"http://{nodes.head_node.webui_url}")
 
 
-@pytest.mark.slow
 def test_a_fit_runs_as_a_submitted_job(jobs: Any, tmp_path: Path, draw: Draw) -> None:
     for number in range(2):
         draw(tmp_path / "data", f"cam{number}", seed=number)

@@ -16,15 +16,11 @@ import pytest
 from services.new_key import add_key
 from training.store.store import Store
 
-HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
-
 
 @contextmanager
 def serving(store: Store, *more: str, **variables: str) -> Iterator[str]:
     """The URL of a running `serve`; at the end of the block it gets a Ctrl-C, and has to end in order."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     words = [sys.executable, "-m", "cluster", "serve", "--store", store.url, "--port", str(port), *more]
     server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
     assert server.stderr is not None
@@ -37,6 +33,12 @@ def serving(store: Store, *more: str, **variables: str) -> Iterator[str]:
         _, rest = server.communicate(timeout=120)
     assert server.returncode == 130, rest
     assert "Traceback" not in rest
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def status_of(url: str, secret: str | None = None) -> int:
@@ -56,7 +58,11 @@ def test_serve_answers_until_ctrl_c(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_behind_haproxy_whoever_has_a_key_is_answered(tmp_path: Path) -> None:
     secret = add_key(tmp_path / "keys", "reader", ["read"])
-    with serving(Store.create(str(tmp_path / "store")), "--keys", str(tmp_path / "keys"), **{HAPROXY: "1"}) as url:
+    statistics, metrics = str(free_port()), str(free_port())
+    where = {"RAY_SERVE_HAPROXY_STATS_PORT": statistics, "RAY_SERVE_HAPROXY_METRICS_PORT": metrics}
+    store = Store.create(str(tmp_path / "store"))
+    with serving(store, "--keys", str(tmp_path / "keys"), RAY_SERVE_ENABLE_HA_PROXY="1", **where) as url:
         assert status_of(f"{url}/healthz") == 200
         assert status_of(f"{url}/v1/models", secret) == 200
         assert status_of(f"{url}/v1/models") == 401
+        assert status_of(f"http://127.0.0.1:{metrics}/metrics") == 200, "HAProxy is not there"

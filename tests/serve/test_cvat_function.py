@@ -67,6 +67,6 @@ def test_a_service_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-    monkeypatch.setattr(cvat_function, "NUM_TRIES", 0)
+    monkeypatch.setattr(cvat_function, "NUM_RETRIES", 0)
     with pytest.raises(BadFunctionError, match="needed a service that answers"):
         cvat_function.create(f"http://127.0.0.1:{port}", shard="gate")

@@ -78,24 +78,30 @@ class ModelCache:
     def prefetch(self, cards: Iterable[Card]) -> dict[Key, MicroModelError]:
         """Load those that are not there, several at a time, so that whoever asks for them finds them ready.
 
-        Stops where they fill `max_bytes` by themselves: more would push each other out. Returns what went wrong, by shard,
-        ontology and generation.
+        The first of them only, as far as their own tensors fit beside those of these that are ready: more would push each other
+        out. Returns what went wrong, by shard, ontology and generation.
         """
-        loaded_bytes = 0
 
         def tried(card: Card) -> tuple[Key, MicroModelError | None]:
-            nonlocal loaded_bytes
-            if loaded_bytes < self._max_bytes:
-                try:
-                    num_bytes = self.get(card).num_bytes
-                except MicroModelError as error:
-                    return _key(card), error
-                with self._lock:
-                    loaded_bytes += num_bytes
+            try:
+                self.get(card)
+            except MicroModelError as error:
+                return _key(card), error
             return _key(card), None
 
-        missing = [card for card in cards if self._found(_key(card)) is None]
-        return {key: error for key, error in ahead(tried, missing) if error is not None}
+        return {key: error for key, error in ahead(tried, self._missing(cards)) if error is not None}
+
+    def _missing(self, cards: Iterable[Card]) -> list[Card]:
+        """As many as fit, and one at least."""
+        missing: list[Card] = []
+        with self._lock:
+            free = self._max_bytes - sum(trunk.num_bytes for trunk in self._trunks.values())
+        for card in cards:
+            ready = self._found(_key(card)) is not None
+            free -= card.num_bytes
+            if not ready and (free >= 0 or not missing):
+                missing.append(card)
+        return missing
 
     def _found(self, key: Key) -> MicroModel | None:
         with self._lock:

@@ -28,7 +28,8 @@ class CanaryLimits:
     """How much worse than the live generation one on trial may be, in what can be known without knowing what is true.
 
     min_requests: of each generation, before they are compared.
-    more_errors: difference of the share of requests that failed. slower: ratio of the median seconds, beyond 0.01 more.
+    more_errors: difference of the share of requests that failed. slower: ratio of the median seconds,
+        of which up to 0.01 s more never count.
     other_empty: difference of the share of pictures on which nothing was found. less_sure: difference of the mean score.
     agreement: of pictures that both answered, the share of what they say that is the same.
     """

@@ -41,7 +41,7 @@ class S3Objects:
         config = Config(connect_timeout=5.0, read_timeout=read_timeout_s, max_pool_connections=_NUM_CONNECTIONS)
         with named_answers(self.url):
             session = botocore.session.get_session()
-            session.register_component("data_loader", _descriptions())
+            session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
             self._client: Any = session.create_client("s3", config=config)
 
     def create(self, key: str, data: bytes) -> None:
@@ -138,9 +138,9 @@ class S3Objects:
 
 
 @cache
-def _descriptions() -> Loader:
+def _descriptions(data_path: str | None) -> Loader:
     """What botocore reads about S3 and its endpoints; a session of its own would take a third of a second for it every time."""
-    return create_loader()
+    return create_loader(data_path)
 
 
 def _wait(attempt: int) -> None:

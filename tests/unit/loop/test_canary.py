@@ -44,6 +44,12 @@ def test_a_generation_that_does_as_well_stays() -> None:
     assert judge(LIMITS, sums(arm(), compared=20, agreed=19.0)) is None
 
 
+@pytest.mark.parametrize(("seconds", "stays"), [(0.004, True), (0.009, True), (0.02, False)])
+def test_what_nobody_notices_is_not_slower_whatever_the_ratio(seconds: float, stays: bool) -> None:
+    same = {"compared": 20, "agreed": 19.0}
+    assert (judge(LIMITS, sums(arm(seconds=seconds), arm(seconds=0.001), **same)) is None) == stays
+
+
 @pytest.mark.parametrize(
     ("worse", "said"),
     [

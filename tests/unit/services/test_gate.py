@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from fastapi.routing import APIRoute
 
+from services import gate
 from services.api import create_api
 from services.keys import KeyFile
 from services.new_key import add_key
@@ -110,7 +111,7 @@ def test_without_keys_nobody_is_answered_behind_haproxy_where_all_look_local(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.get("/v1/models").status_code == 200
-    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    monkeypatch.setattr(gate, "BEHIND_HAPROXY", True)
     response = client.get("/v1/models")
     assert (response.status_code, kind(response)) == (403, "keys-needed")
     assert "HAProxy" in response.json()["detail"]
