@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +36,7 @@ class RadosGateway:
     """A real Ceph radosgw, with all that it needs."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port()
+        self._folder, self._port = folder, find_free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Mock:
     """moto behind one lock, and a front that forwards to it: only the front is killed, for moto keeps its objects in memory."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port, self._port_behind = folder, free_port(), free_port()
+        self._folder, self._port, self._port_behind = folder, find_free_port(), find_free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._moto: subprocess.Popen[bytes] | None = None
         self._front: subprocess.Popen[bytes] | None = None
@@ -129,7 +129,13 @@ def storage(request: pytest.FixtureRequest) -> StorageServer:
     return server
 
 
-def free_port() -> int:
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port of this machine that nobody has."""
+    return find_free_port
+
+
+def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +36,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from PIL import Image
+from run_together import run_together
 
 import cluster.fleet
 from cluster.coordinator import Coordinator
@@ -176,27 +176,9 @@ def processor_seconds(root: int) -> float:
 def run_loop(way: str, store: Store, workers: int) -> dict[str, float]:
     """Milliseconds a shard of as many processes as there are workers; they begin together when all are warm."""
     shard_ids = store.shard_ids()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--as-loop", way, "--store", store.url, "--only", ",".join(shard_ids[number::workers])],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(workers)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "warm\n"
-    began = time.monotonic()
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    cpu_s = sum(float(process.communicate()[0]) for process in processes)
-    wall_s = time.monotonic() - began
-    assert not any(process.returncode for process in processes)
+    words = ["--as-loop", way, "--store", store.url, "--only"]
+    said, wall_s = run_together(__file__, [[*words, ",".join(shard_ids[number::workers])] for number in range(workers)])
+    cpu_s = sum(map(float, said))
     fitted = len(shard_ids) - WARM * workers
     return {"wall": 1000 * wall_s / fitted, "cpu": 1000 * cpu_s / fitted}
 

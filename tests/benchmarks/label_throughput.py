@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +32,7 @@ from unittest.mock import patch
 
 import torch
 from decode_memory import write_video
+from run_together import run_together
 
 import cluster.label
 from cluster.label import label_fleet
@@ -109,27 +109,8 @@ def listed(ran: Sequence[dict[str, float]]) -> str:
 def run_alone(store: Store, workers: int) -> dict[str, float]:
     """All frames, the shards dealt to as many processes; they begin together when all are warm."""
     shard_ids = store.shard_ids()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--alone", store.url, "--only", ",".join(shard_ids[number::workers])],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(workers)
-    ]
-    for core, process in zip(cores(workers), processes, strict=True):
-        os.sched_setaffinity(process.pid, {core})
-        assert process.stdout is not None
-        assert process.stdout.readline() == "warm\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [json.loads(process.communicate()[0]) for process in processes]
-    assert not any(process.returncode for process in processes)
+    arguments = [["--alone", store.url, "--only", ",".join(shard_ids[number::workers])] for number in range(workers)]
+    said = [json.loads(line) for line in run_together(__file__, arguments, cores(workers))[0]]
     frames = sum(one["frames"] for one in said)
     return {
         "fps": sum(one["frames"] / one["seconds"] for one in said),
@@ -165,7 +146,8 @@ def looked_at(store: Store, shard_id: str) -> Iterator[None]:
             yield from [None] * len(batch)
 
 
-def one_core_each(count: int, units: int) -> WorkerShape:
+def one_core_each(count: int, units: int, *, elastic: bool = False) -> WorkerShape:
+    """Instead of `plan_workers`: as many workers as are asked for, whatever the machine has."""
     return WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
 
 

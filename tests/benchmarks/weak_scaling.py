@@ -19,10 +19,9 @@ from typing import Any
 from unittest.mock import patch
 
 from fleet_overhead import run_fleet
-from label_throughput import made, run_label
+from label_throughput import made, one_core_each, run_label
 
 import cluster.fleet
-from cluster.resources import WorkerShape
 from cluster.session import ray_session
 from training.learning.recipes import smoke
 from training.models.backbones import Backbone
@@ -44,10 +43,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, ray_session(num_cpus=MANY), planned:
         for verb in asked.verbs.split(","):
             compare(verb, verbs[verb], asked, Path(scratch) / verb)
-
-
-def one_core_each(count: int, units: int, *, elastic: bool = False) -> WorkerShape:
-    return WorkerShape(num_workers=min(count, units), cpus=1, gpus=0.0)
 
 
 def compare(

@@ -1,7 +1,6 @@
 """A shard is fitted, labelled and fetched by somebody who knows the service only: a real Serve, which submits to a real Ray."""
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -35,11 +34,9 @@ def ray_address(start_head: Callable[..., AbstractContextManager[Cluster]]) -> I
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
+def port(free_port: Callable[[], int]) -> int:
     """The proxy of a Ray keeps the port it was started with."""
-    with socket.socket() as probing:
-        probing.bind(("127.0.0.1", 0))
-        return int(probing.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from training.store.store import Store
 
 
 @contextmanager
-def serving(store: Store, *more: str, **variables: str) -> Iterator[str]:
+def serving(store: Store, port: int, *more: str, **variables: str) -> Iterator[str]:
     """The URL of a running `serve`; at the end of the block it gets a Ctrl-C, and has to end in order."""
-    port = free_port()
     words = [sys.executable, "-m", "cluster", "serve", "--store", store.url, "--port", str(port), *more]
     server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables})
     assert server.stderr is not None
@@ -35,12 +33,6 @@ def serving(store: Store, *more: str, **variables: str) -> Iterator[str]:
     assert "Traceback" not in rest
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def status_of(url: str, secret: str | None = None) -> int:
     request = urllib.request.Request(url, headers={} if secret is None else {"Authorization": f"Bearer {secret}"})
     try:
@@ -50,18 +42,18 @@ def status_of(url: str, secret: str | None = None) -> int:
         return error.code
 
 
-def test_serve_answers_until_ctrl_c(tmp_path: Path) -> None:
-    with serving(Store.create(str(tmp_path / "store"))) as url:
+def test_serve_answers_until_ctrl_c(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    with serving(Store.create(str(tmp_path / "store")), free_port()) as url:
         assert status_of(f"{url}/healthz") == 200
 
 
 @pytest.mark.slow
-def test_behind_haproxy_whoever_has_a_key_is_answered(tmp_path: Path) -> None:
+def test_behind_haproxy_whoever_has_a_key_is_answered(tmp_path: Path, free_port: Callable[[], int]) -> None:
     secret = add_key(tmp_path / "keys", "reader", ["read"])
     statistics, metrics = str(free_port()), str(free_port())
     where = {"RAY_SERVE_HAPROXY_STATS_PORT": statistics, "RAY_SERVE_HAPROXY_METRICS_PORT": metrics}
     store = Store.create(str(tmp_path / "store"))
-    with serving(store, "--keys", str(tmp_path / "keys"), RAY_SERVE_ENABLE_HA_PROXY="1", **where) as url:
+    with serving(store, free_port(), "--keys", str(tmp_path / "keys"), RAY_SERVE_ENABLE_HA_PROXY="1", **where) as url:
         assert status_of(f"{url}/healthz") == 200
         assert status_of(f"{url}/v1/models", secret) == 200
         assert status_of(f"{url}/v1/models") == 401

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import sys
 import threading
 import time
@@ -166,11 +165,9 @@ def settings(world: World) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def client(settings: Settings) -> Iterator[httpx.Client]:
+def client(settings: Settings, free_port: Callable[[], int]) -> Iterator[httpx.Client]:
     """A client of the whole application: proxy, ingress, host."""
-    with socket.socket() as probing:
-        probing.bind(("127.0.0.1", 0))
-        port = probing.getsockname()[1]
+    port = free_port()
     os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] = "services.front:middlewares"
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)

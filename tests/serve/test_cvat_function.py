@@ -63,10 +63,7 @@ def test_refusals_of_the_service_are_told_in_its_words(url: str, secret: str, mo
         cvat_function.create(url, ontology="none-such")
 
 
-def test_a_service_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
+def test_a_service_that_does_not_answer_is_said(free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cvat_function, "NUM_RETRIES", 0)
     with pytest.raises(BadFunctionError, match="needed a service that answers"):
-        cvat_function.create(f"http://127.0.0.1:{port}", shard="gate")
+        cvat_function.create(f"http://127.0.0.1:{free_port()}", shard="gate")

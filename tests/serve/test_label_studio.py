@@ -159,23 +159,13 @@ class LabelStudio:
 
 
 @pytest.fixture(scope="module")
-def port() -> Callable[[], int]:
-    def free() -> int:
-        with socket.socket() as probing:
-            probing.bind(("127.0.0.1", 0))
-            return int(probing.getsockname()[1])
-
-    return free
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, port: Callable[[], int]) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
     """The address of a Label Studio that was started just now."""
     if shutil.which(PROGRAM) is None:
         pytest.skip(
             f"no {PROGRAM}: python3 -m venv /tmp/label-studio && /tmp/label-studio/bin/pip install 'label-studio>=1.23,<1.24'"
         )
-    folder, number = tmp_path_factory.mktemp("label-studio"), port()
+    folder, number = tmp_path_factory.mktemp("label-studio"), free_port()
     settings = {
         "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
         "ML_BLOCK_LOCAL_IP": "false",
