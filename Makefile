@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE # dozens of processes would each compile the so
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench
+.PHONY: help demo test test-ray test-rest test-all check format bench
 
 help:
 	@echo 'make demo      draw a small world, fit, label, serve, and write demo/report.html (about five minutes)'
@@ -23,8 +23,14 @@ demo: $(STAMP)
 	$(PY) -m cluster demo
 
 test: check
-	@echo '==> tests'
-	$(PY) -m pytest
+	@echo '==> tests: those that start a Ray, and all others beside them, which are told of when they are through'
+	@$(MAKE) --no-print-directory -j2 --keep-going test-ray test-rest
+
+test-ray:
+	$(PY) -m pytest tests/cluster tests/serve
+
+test-rest:
+	@$(PY) -m pytest tests/unit tests/s3 >$(VENV)/test-rest.txt 2>&1; code=$$?; cat $(VENV)/test-rest.txt; exit $$code
 
 test-all: check
 	@echo '==> all tests, the slow ones too'
