@@ -70,7 +70,7 @@ class Answerer:
         """meters: are told of every bank pass."""
         self._settings = settings
         self._device = best_device()
-        self._cache = ModelCache(store.registry, settings.cache_mib * _MIB, self._device)
+        self._cache = ModelCache(store.registry, settings.cache_mib * _MIB, self._device, precision=settings.precision)
         self._meters = None if meters is None else HostMeters(meters, self._cache)
 
     def prefetch(self, cards: Sequence[Card]) -> None:

@@ -5,6 +5,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from training.models.precision import Precision
+
 __all__ = ["Settings"]
 
 _MIB = 2**20
@@ -61,6 +63,9 @@ class Settings(BaseSettings):
     )
 
     cache_mib: int = Field(default=512, gt=0, description="Weights one host keeps in memory")
+    precision: Precision = Field(
+        default=Precision.auto, description="Of trunks: bfloat16, float32, or bfloat16 where the processor multiplies it fast"
+    )
     batch_requests: int = Field(default=16, gt=0, description="Requests, of any models, answered in one bank pass at most")
     batch_wait_s: float = Field(
         default=0.005, ge=0, description="Seconds a pass waits for requests whose pictures are being decoded"

@@ -13,6 +13,7 @@ import typer
 from cluster.cli.outcome import JobOption, job_outcome
 from cluster.cli.output import Failure, JsonOption, StoreOption, WorkersOption, failure, finish
 from training.errors import BadInput
+from training.models.precision import Precision
 
 if TYPE_CHECKING:
     from cluster.label import MakeLabeller
@@ -33,6 +34,9 @@ def label(
         str | None, typer.Option(metavar="NAME|FILE", help="Run an assembly line instead; a .json file is saved first.")
     ] = None,
     frames_per_clip: Annotated[int, typer.Option(min=1, help="Frames in one output file.")] = 64,
+    precision: Annotated[
+        Precision, typer.Option(help="Of trunks; auto: bfloat16 on processors with instructions for it, else float32.")
+    ] = Precision.auto,
     workers: WorkersOption = None,
     job: JobOption = None,
     json: JsonOption = None,
@@ -54,12 +58,12 @@ def label(
     opened = Store.open(store)
     with job_outcome(opened, job) as tell:
         ready = None if line is None else _line(opened, line, ontology)
-        make: MakeLabeller = Labeller
+        make: MakeLabeller = partial(Labeller, precision=precision)
         if ready is None:
             plan = plan_clips(opened, shards or None, ontology, frames_per_clip=frames_per_clip)
         else:
             plan = plan_line(opened, ready, shards or None, frames_per_clip=frames_per_clip)
-            make = partial(LineLabeller, line=ready)
+            make = partial(LineLabeller, line=ready, precision=precision)
         receipts: list[ClipReceipt] = []
         if plan.clips:
             from cluster.label import label_fleet

@@ -11,6 +11,7 @@ from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
+from training.models.precision import Precision
 from training.store.store import Store
 
 __all__ = ["Labeller"]
@@ -21,13 +22,22 @@ class Labeller:
 
     cache_mib: memory for weights; little, as clips of one micro-model come together.
     threads: that decode.
+    precision: of the micro-models' trunks.
     """
 
-    def __init__(self, store: Store, *, cache_mib: int = 64, device: torch.device | str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        cache_mib: int = 64,
+        device: torch.device | str = "cpu",
+        threads: int = 1,
+        precision: Precision = Precision.auto,
+    ) -> None:
         self._store = store
         self._device = torch.device(device)
         self._threads = StreamThreads(threads)
-        self._models = ModelCache(store.registry, cache_mib * 2**20, self._device)
+        self._models = ModelCache(store.registry, cache_mib * 2**20, self._device, precision=precision)
 
     def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why.

@@ -13,6 +13,7 @@ from training.learning.labelling import FRAMES_PER_CLIP, ClipPlan, missing_clips
 from training.lines.ready import ReadyLine, bank_of
 from training.lines.run import run_line
 from training.models.cache import ModelCache
+from training.models.precision import Precision
 from training.store.ahead import ahead
 from training.store.store import Store
 
@@ -55,11 +56,20 @@ class LineLabeller:
 
     line: as it was planned: a generation that goes live meanwhile changes nothing.
     threads: that decode.
+    precision: of the micro-models' trunks.
     """
 
-    def __init__(self, store: Store, *, line: ReadyLine, device: torch.device | str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        line: ReadyLine,
+        device: torch.device | str = "cpu",
+        threads: int = 1,
+        precision: Precision = Precision.auto,
+    ) -> None:
         self._store, self._line, self._threads = store, line, StreamThreads(threads)
-        self._models = ModelCache(store.registry, _EVERYTHING, device)
+        self._models = ModelCache(store.registry, _EVERYTHING, device, precision=precision)
 
     def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why."""

@@ -5,14 +5,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from training.errors import CorruptModel, MicroModelError
 from training.models.bases import own_norms, with_base
 from training.models.micro_model import MicroModel
+from training.models.mixed_precision import trunk_dtype
 from training.models.networks import config_of
+from training.models.precision import Precision
 from training.models.shared_trunk import SharedTrunk
 from training.store.ahead import ahead
 from training.store.card import Card
@@ -43,10 +45,14 @@ class ModelCache:
     micro-model just asked for always stays.
 
     max_bytes: of parameters and buffers, those that are shared counted once.
+    precision: of trunks.
     """
 
-    def __init__(self, registry: Registry, max_bytes: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, registry: Registry, max_bytes: int, device: torch.device | str = "cpu", *, precision: Precision = Precision.auto
+    ) -> None:
         self.device = torch.device(device)
+        self._precision = precision
         self.num_bytes = 0
         self.counts = CacheCounts()
         self._registry = registry
@@ -121,7 +127,8 @@ class ModelCache:
                 taken = card.base, norms
                 shared = self._take(taken, config.backbone)
         try:
-            model = MicroModel.restore(card.shard_id, card.generation, card.network, tensors, shared=shared, device=self.device)
+            how: dict[str, Any] = {"shared": shared, "device": self.device, "precision": self._precision}
+            model = MicroModel.restore(card.shard_id, card.generation, card.network, tensors, **how)
         except BaseException:
             with self._lock:
                 self._leave(taken)
@@ -158,7 +165,8 @@ class ModelCache:
         name, norms = key
         base = self._registry.bases.load(name)
         try:
-            shared = SharedTrunk(backbone, base.tensors, own_norms=norms, device=self.device)
+            dtype = trunk_dtype(self._precision, self.device)
+            shared = SharedTrunk(backbone, base.tensors, own_norms=norms, device=self.device, dtype=dtype)
         except CorruptModel as error:
             raise CorruptModel(f"backbone {name}: {error}") from error
         with self._lock:

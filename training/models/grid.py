@@ -66,7 +66,7 @@ class GridNetwork(nn.Module):
     def features(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, h, w)."""
         features: Tensor = self.stages((x_NCHW - self.mean) / self.std)
-        return features
+        return features.float()
 
     def pooled(self, features_NChw: Tensor) -> Tensor:
         """(N, D): what the linear layer sees."""

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from training.data.ontology import Ontology
 from training.errors import CorruptModel
+from training.models.mixed_precision import trunk_dtype
 from training.models.networks import Network, config_of, ready_network
+from training.models.precision import Precision
 from training.models.shared_trunk import SharedTrunk
 from training.models.tasks import DenseTask, GridTask, task_for
 
@@ -64,17 +66,20 @@ class MicroModel:
         *,
         shared: SharedTrunk | None = None,
         device: torch.device | str = "cpu",
+        precision: Precision = Precision.auto,
     ) -> "MicroModel":
         """Rebuild from to_json() and tensors(), ready to answer on the device: a trunk's norms are folded into its convolutions.
 
         Args:
             tensors: all of the network; with a shared trunk, on the same device, those that differ from it.
+            precision: of a trunk of its own.
         Raises:
             CorruptModel: a tensor is missing, of another shape, or unknown.
         """
         ontology, device = Ontology.from_json(document["ontology"]), torch.device(device)
         try:
-            network = ready_network(config_of(document), tensors, shared=shared, device=device)
+            dtype = trunk_dtype(precision, device)
+            network = ready_network(config_of(document), tensors, shared=shared, device=device, dtype=dtype)
         except CorruptModel as error:
             raise CorruptModel(f"{shard_id}@{generation} {ontology.name}: {error}") from error
         return cls(

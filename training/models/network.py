@@ -92,8 +92,7 @@ class DenseNetwork(nn.Module):
 
     def features(self, x_NCHW: Tensor) -> list[Tensor]:
         """The trunk's maps, one per tapped stride: (N, channels, H / stride, W / stride)."""
-        maps: list[Tensor] = self.trunk((x_NCHW - self.mean) / self.std)
-        return maps
+        return [one.float() for one in self.trunk((x_NCHW - self.mean) / self.std)]
 
     def answer(self, maps: list[Tensor], places_2hw: Tensor | None = None) -> dict[str, Tensor]:
         """What the head says about the trunk's maps: branch name -> (N, channels, h, w)."""

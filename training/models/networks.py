@@ -11,7 +11,9 @@ from torch import Tensor
 
 from training.models.backbones import trunk_skeleton
 from training.models.grid import GridConfig, GridNetwork
+from training.models.mixed_precision import lower
 from training.models.network import IMAGENET_MEAN, IMAGENET_STD, DenseConfig, DenseNetwork, per_channel
+from training.models.packed import can_pack, pack
 from training.models.shared_trunk import SeenThrough, SharedTrunk
 from training.models.skeletons import check_shapes, folded_trunk, on_device, twin
 
@@ -38,11 +40,14 @@ def of_trunk(config: Config, tensors: Mapping[str, Tensor]) -> tuple[dict[str, T
     return {name.removeprefix(prefix): tensor for name, tensor in inside.items()}, others
 
 
-def ready_network(config: Config, tensors: Mapping[str, Tensor], *, shared: SharedTrunk | None, device: torch.device) -> Network:
+def ready_network(
+    config: Config, tensors: Mapping[str, Tensor], *, shared: SharedTrunk | None, device: torch.device, dtype: torch.dtype
+) -> Network:
     """The network of a published micro-model, ready to answer on the device.
 
     Args:
         tensors: all of it; with a shared trunk, those that differ from it.
+        dtype: what a trunk of its own computes in.
     Raises:
         CorruptModel: a tensor is missing, of another shape, or unknown.
     """
@@ -52,8 +57,11 @@ def ready_network(config: Config, tensors: Mapping[str, Tensor], *, shared: Shar
     stride = config.output_stride if isinstance(config, GridConfig) else None
     seen: torch.nn.Module
     if shared is None:
-        seen = folded_trunk(config.backbone, inside, num_stages(config), device)
-        seen = seen if stride is None else seen.until(stride)[0]
+        trunk = folded_trunk(config.backbone, inside, num_stages(config), device)
+        lower(trunk, config.backbone, dtype)
+        if dtype == torch.bfloat16 and can_pack(device.type, dtype):  # float32 would have to be brought into order first
+            pack(trunk)
+        seen = trunk if stride is None else trunk.until(stride)[0]
     else:
         seen = SeenThrough(shared, shared.norms(inside, stride) if shared.own_norms else None, stride)
     network = twin(skeleton, on_device(others, device), {skeleton.trunk_child: seen})

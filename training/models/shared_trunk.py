@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.errors import CorruptModel
 from training.models.backbones import trunk_skeleton
+from training.models.mixed_precision import lower, num_exact
 from training.models.packed import can_pack, pack
 from training.models.skeletons import NORM_FIELDS, Norm, check_shapes, folded_trunk, on_device, trunk_norms, trunk_shapes, twin
 
@@ -21,30 +22,41 @@ class SharedTrunk:
     """The trunk of one base, ready on a device; safe to use from many threads.
 
     own_norms: whether each micro-model has norms of its own; else the base's are folded into the convolutions.
+    dtype: what it computes in; its maps are float32.
     """
 
-    def __init__(self, backbone: str, tensors: Mapping[str, Tensor], *, own_norms: bool, device: torch.device) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        tensors: Mapping[str, Tensor],
+        *,
+        own_norms: bool,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Raises CorruptModel: these are not the tensors of such a trunk."""
         skeleton = trunk_skeleton(backbone)
-        self.own_norms, self.device = own_norms, device
+        self.own_norms, self.device, self.dtype = own_norms, device, dtype
         self.strides, self.channels = skeleton.strides, skeleton.channels
         if own_norms:
             check_shapes(tensors, trunk_shapes(backbone, len(skeleton.stages)))
-            self._trunk = twin(skeleton, on_device(tensors, device))
+            trunk = twin(skeleton, on_device(tensors, device))
         else:
-            self._trunk = folded_trunk(backbone, tensors, len(skeleton.stages), device)
+            trunk = folded_trunk(backbone, tensors, len(skeleton.stages), device)
         norms = trunk_norms(backbone) if own_norms else ()
         self._rows = _Rows()
         for index, norm in enumerate(norms):
-            self._trunk.set_submodule(norm.name, _RowNorm(self._rows, index, in_place=norm.convolution is not None))
+            trunk.set_submodule(norm.name, _RowNorm(self._rows, index, in_place=norm.convolution is not None))
+        lower(trunk, backbone, dtype)
         self._usual = {f"{norm.name}.{field}": tensors[f"{norm.name}.{field}"] for norm in norms for field in NORM_FIELDS}
+        self._num_exact = num_exact(backbone)
         self._norms: dict[int | None, tuple[Norm, ...]] = {None: norms}
         for stride in self.strides:
             self._norms[stride] = tuple(norm for norm in norms if norm.stage < skeleton.num_stages(stride))
-        self.num_bytes = sum(tensor.nbytes for tensor in self._trunk.state_dict().values())
-        if not own_norms and can_pack(device.type):
-            pack(self._trunk)
-        self._until = {stride: self._trunk.until(stride)[0] for stride in self.strides}
+        self.num_bytes = sum(tensor.nbytes for tensor in trunk.state_dict().values())
+        if not own_norms and can_pack(device.type, dtype):
+            pack(trunk)
+        self._until: dict[int | None, nn.Module] = {None: trunk, **{stride: trunk.until(stride)[0] for stride in self.strides}}
 
     def norms(self, own: Mapping[str, Tensor], stride: int | None) -> Tensor:
         """(2, 1, S, 1, 1): scale and shift of every channel that a norm has on the way to this stride's map, or to all maps.
@@ -70,12 +82,15 @@ class SharedTrunk:
         """
         x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)  # as packed convolutions leave it
         if norms_2NS11 is not None:
-            sizes = [norm.channels for norm in self._norms[stride]]
-            self._rows.scales, self._rows.shifts = (one.split(sizes, dim=1) for one in norms_2NS11)
-        if stride is None:
-            maps: list[Tensor] = self._trunk(x_NCHW)
-            return maps
-        return [self._until[stride](x_NCHW)]
+            self._rows.scales, self._rows.shifts = (self._for_each_norm(one, stride) for one in norms_2NS11)
+        maps = self._until[stride](x_NCHW)
+        return [one.float() for one in (maps if isinstance(maps, list) else [maps])]
+
+    def _for_each_norm(self, rows_NS11: Tensor, stride: int | None) -> tuple[Tensor, ...]:
+        norms = self._norms[stride]
+        parts = torch.split(rows_NS11, [norm.channels for norm in norms], dim=1)
+        exact = [norm.stage < self._num_exact for norm in norms]
+        return tuple(part if stays else part.to(self.dtype) for part, stays in zip(parts, exact, strict=True))
 
 
 class SeenThrough(nn.Module):

@@ -30,12 +30,14 @@ from training.models.bases import with_base
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
 from training.models.networks import Network, config_of, num_stages
+from training.models.precision import Precision
 from training.models.shared_trunk import SharedTrunk
 from training.models.skeletons import trunk_norms
 from training.models.tasks import GridTask
 from training.store.card import Card
 from training.store.store import Store
 
+EXACT = Precision.float32  # what is compared is more alike than bfloat16 is
 NAME = "mobilenet_v3_small"
 SCRATCH = Backbone(name=NAME, weights="none")
 TINY = replace(smoke(), steps=2, batch_size=2, continued_steps=2)
@@ -169,7 +171,7 @@ def test_a_model_says_the_same_after_the_store_as_before(world: Store, shard_id:
     backbone = pretrained if start == "pretrained" else SCRATCH
     labelled = replace(gather(world, shard_id, task, RECIPES[recipe]), start=None)
     fitted = fit_bank([labelled], recipe=RECIPES[recipe], backbone=backbone).models[shard_id]
-    stored = ModelCache(world.registry, 10**9).get(world.registry.resolve(shard_id, task))
+    stored = ModelCache(world.registry, 10**9, precision=EXACT).get(world.registry.resolve(shard_id, task))
     assert_near(stored.network, fitted.network)
     assert stored.decoding == fitted.decoding
 
@@ -182,8 +184,8 @@ def test_a_reader_of_safetensors_has_a_whole_network_as_the_page_says(world: Sto
             card = world.registry.resolve(shard_id, task)
             found: dict[str, Any] = {}
             exec(program.replace("models/dog/detection.dog", f"models/{shard_id}/{task}"), found)
-            model = MicroModel.restore(shard_id, 1, card.network, whole(found["tensors"], card))
-            ours = ModelCache(world.registry, 10**9).get(card)
+            model = MicroModel.restore(shard_id, 1, card.network, whole(found["tensors"], card), precision=EXACT)
+            ours = ModelCache(world.registry, 10**9, precision=EXACT).get(card)
             assert_near(ours.network, model.network)
 
 
@@ -203,7 +205,7 @@ def whole(tensors: dict[str, torch.Tensor], card: Card) -> dict[str, torch.Tenso
 
 
 def test_many_models_answer_together_what_each_says_alone(world: Store) -> None:
-    cache = ModelCache(world.registry, 10**9)
+    cache = ModelCache(world.registry, 10**9, precision=EXACT)
     cards = [world.registry.resolve(shard_id, task) for task in TASKS for shard_id in WAYS]
     together = [open_minded(cache.get(card)) for card in cards]
     alone = [open_minded(by_itself(world, card)) for card in cards]
@@ -213,7 +215,7 @@ def test_many_models_answer_together_what_each_says_alone(world: Store) -> None:
 
 
 def test_many_models_see_large_frames_in_the_same_pieces_together_as_alone(world: Store) -> None:
-    cache = ModelCache(world.registry, 10**9)
+    cache = ModelCache(world.registry, 10**9, precision=EXACT)
     cards = [world.registry.resolve(shard_id, task) for task in ("detection", "segmentation") for shard_id in "abcd"]
     models = {"together": [cache.get(card) for card in cards], "alone": [by_itself(world, card) for card in cards]}
     said = {}
@@ -225,7 +227,7 @@ def test_many_models_see_large_frames_in_the_same_pieces_together_as_alone(world
 
 
 def test_a_shared_trunk_sees_a_picture_once_for_all_models(world: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, batches = ModelCache(world.registry, 10**9), []
+    cache, batches = ModelCache(world.registry, 10**9, precision=EXACT), []
     maps = SharedTrunk.maps
 
     def counted(shared: SharedTrunk, x_NCHW: torch.Tensor, *more: Any) -> list[torch.Tensor]:
@@ -284,7 +286,7 @@ def test_a_file_of_a_store_is_whole_in_a_notebook_and_when_it_is_saved(world: St
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_says_of_many_models_together_what_it_says_of_each_alone(world: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    cache = ModelCache(world.registry, 10**9, "cuda")
+    cache = ModelCache(world.registry, 10**9, "cuda", precision=EXACT)
     cards = [world.registry.resolve(shard_id, task) for task in TASKS for shard_id in WAYS]
     together = Bank([open_minded(cache.get(card)) for card in cards], "cuda")
     alone = [Bank([open_minded(by_itself(world, card, "cuda"))], "cuda") for card in cards]
@@ -298,7 +300,7 @@ def by_itself(store: Store, card: Card, device: str = "cpu") -> MicroModel:
     tensors = store.registry.load(card)
     if card.base is not None:
         tensors = with_base(config_of(card.network), tensors, store.registry.bases.load(card.base))
-    return MicroModel.restore(card.shard_id, card.generation, card.network, tensors, device=device)
+    return MicroModel.restore(card.shard_id, card.generation, card.network, tensors, device=device, precision=EXACT)
 
 
 def open_minded(model: MicroModel) -> MicroModel:

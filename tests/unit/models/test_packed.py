@@ -7,25 +7,29 @@ from training.models.backbones import empty_trunk
 from training.models.packed import PackedConv2d, can_pack, pack
 from training.models.skeletons import folded_trunk
 
-needs_onednn = pytest.mark.skipif(not can_pack("cpu"), reason="this torch has no packed convolutions on the CPU")
+FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
+ABLE = [kind for kind in (FLOAT32, BFLOAT16) if can_pack("cpu", kind)]
+needs_onednn = pytest.mark.skipif(FLOAT32 not in ABLE, reason="this torch has no packed convolutions on the CPU")
 
 
 @needs_onednn
+@pytest.mark.parametrize("dtype", ABLE)
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf"])
 @pytest.mark.parametrize("num_pictures", [1, 3])
-def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: int) -> None:
+def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     trunk = empty_trunk(backbone).train()
     with torch.no_grad():
         trunk(torch.rand(4, 3, 64, 64))
-    trunk = folded_trunk(backbone, trunk.eval().state_dict(), len(trunk.stages), torch.device("cpu"))
+    trunk = folded_trunk(backbone, trunk.eval().state_dict(), len(trunk.stages), torch.device("cpu")).to(dtype)
     packed = copy.deepcopy(trunk)
     pack(packed)
     assert not any(type(module) is torch.nn.Conv2d for module in packed.modules())
-    x_NCHW = torch.rand(num_pictures, 3, 64, 96).contiguous(memory_format=torch.channels_last)
+    x_NCHW = torch.rand(num_pictures, 3, 64, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    rtol, atol = (1e-4, 1e-5) if dtype == FLOAT32 else (0.0, 0.05)
     with torch.inference_mode():
         for got, wanted in zip(packed(x_NCHW), trunk(x_NCHW), strict=True):
-            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5 * float(wanted.abs().max()))
+            torch.testing.assert_close(got, wanted, rtol=rtol, atol=atol * float(wanted.abs().max()))
 
 
 @needs_onednn
@@ -39,4 +43,4 @@ def test_the_relu_of_a_sequence_is_applied_by_the_convolution_and_one_that_other
 
 
 def test_nothing_is_packed_for_a_gpu() -> None:
-    assert not can_pack("cuda")
+    assert not can_pack("cuda", FLOAT32)
