@@ -15,15 +15,17 @@ from training.models.bank import Bank
 from training.models.bases import with_base
 from training.models.device import best_device
 from training.models.micro_model import MicroModel
+from training.models.mixed_precision import lower, trunk_dtype
 from training.models.network import DenseNetwork
 from training.models.networks import config_of
+from training.models.precision import Precision
 from training.store.store import Store
 
 __all__ = ["plain_application"]
 
 
-def plain_application(store_url: str, *, most: int, replicas: int, threads: int) -> Application:
-    """Models by the header `serve_multiplexed_model_id`, at most `most` of them in a replica."""
+def plain_application(store_url: str, *, most: int, replicas: int, threads: int, precision: Precision) -> Application:
+    """Models by the header `serve_multiplexed_model_id`, at most `most` of them in a replica, their trunks of this precision."""
     app = FastAPI()
 
     @serve.deployment(
@@ -41,7 +43,7 @@ def plain_application(store_url: str, *, most: int, replicas: int, threads: int)
 
         @serve.multiplexed(max_num_models_per_replica=most)  # type: ignore[untyped-decorator]
         async def get_model(self, model_id: str) -> Bank:
-            return load(self.registry, model_id, self.device)
+            return load(self.registry, model_id, self.device, precision)
 
         @app.post("/predict")
         async def predict(self, request: Request) -> dict[str, Any]:
@@ -55,13 +57,14 @@ def plain_application(store_url: str, *, most: int, replicas: int, threads: int)
     return application
 
 
-def load(registry: Any, model_id: str, device: torch.device) -> Bank:
+def load(registry: Any, model_id: str, device: torch.device, precision: Precision) -> Bank:
     """torchvision's network and a head, then all tensors: those of the file, and those of the base, which stays in memory."""
     card = registry.card(model_id, "detection", 1)
     config, own = config_of(card.network), registry.load(card)
     network = DenseNetwork(empty_trunk(config.backbone), config)  # type: ignore[arg-type]
     network.load_state_dict(own if card.base is None else with_base(config, own, registry.bases.load(card.base)))
     network.eval().requires_grad_(False)
+    lower(network.trunk, config.backbone, trunk_dtype(precision, device))  # type: ignore[arg-type]
     ontology = Ontology.from_json(card.network["ontology"])
     model = MicroModel(shard_id=model_id, ontology=ontology, network=network, decoding=card.network["decoding"])
     return Bank([model], device)

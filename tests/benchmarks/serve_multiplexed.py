@@ -6,7 +6,8 @@
 The plain deployment (plain_host.py) is what the documentation of Ray Serve shows for many models: a FastAPI ingress that loads
 models by id into an LRU of so many of them, and asks one model after the other. It reads the same store, of which only what is a
 micro-model's own, as the base stays in memory. Both decode pictures and answers by the same code, with the same torch threads;
-the same clients ask both, which draw a model anew for every request. Rounds take turns.
+the same clients ask both, which draw a model anew for every request. Rounds take turns. The plain one computes in float32, as
+that documentation does; with --plain-precision its trunks are in bfloat16, too.
 
 What a cache holds: with --cache-mib both get that many bytes of weights (of the plain one: as many whole networks as fit), with
 --shares both get that share of the fleet, the service in bytes and the plain one by count.
@@ -33,6 +34,7 @@ from training.models.bases import with_base
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
 from training.models.networks import config_of
+from training.models.precision import Precision
 from training.store.card import Card
 from training.store.store import Store
 
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--cache-mib", type=int, default=512)
     parser.add_argument("--shares", type=float, nargs="+", help="of the fleet that the caches hold, instead of --cache-mib")
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--plain-precision", type=Precision, choices=list(Precision), default=Precision.float32)
     parser.add_argument("--replicas", type=int, default=1, help="of the plain deployment")
     add_sides(parser, seconds=15.0)
     asked = parser.parse_args()
@@ -81,7 +84,9 @@ def compare(store: Store, cards: Sequence[Card], asked: argparse.Namespace, cach
     names = [card.shard_id for card in cards]
     with service(store.url, settings) as url:
         serve.run(
-            plain_application(store.url, most=most, replicas=asked.replicas, threads=asked.threads),
+            plain_application(
+                store.url, most=most, replicas=asked.replicas, threads=asked.threads, precision=asked.plain_precision
+            ),
             name="plain",
             route_prefix="/plain",
         )

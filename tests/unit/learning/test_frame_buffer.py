@@ -108,7 +108,12 @@ def test_a_frame_that_did_not_come_leaves_its_room() -> None:
     one = buffer(rows=1)
     one.reserve(ROW)
     one.unreserve(ROW)
-    one.reserve(ROW)
+    with ThreadPoolExecutor(1) as producer:
+        again = producer.submit(one.reserve, ROW)
+        try:
+            assert again.result(timeout=10) is None
+        finally:
+            one.close()
 
 
 def test_a_closed_buffer_lets_its_producers_go_and_a_broken_one_its_taker() -> None:
