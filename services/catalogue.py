@@ -11,6 +11,8 @@ from training.data.identifiers import check_identifier
 from training.data.line import Stage
 from training.errors import BadRequest, StoreUnusable, UnknownModel
 from training.store.card import Card
+from training.store.kept import KeptObjects
+from training.store.registry import Registry
 from training.store.store import Store
 
 __all__ = ["Catalogue", "Reference", "reference"]
@@ -44,6 +46,7 @@ class Catalogue:
     def __init__(self, store: Store, *, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.store = store
         self.ttl_s = ttl_s
+        self._registry = Registry(KeptObjects(store.objects))
         self._clock = clock
         self._remembered: Remembered[Reference, Card] = Remembered(ttl_s=ttl_s, most=MAX_REMEMBERED, clock=clock)
         self.lines = LineCatalogue(store, resolve=self._of_stage, check=self.check, ttl_s=ttl_s, clock=clock)
@@ -80,7 +83,7 @@ class Catalogue:
         with self._listing_lock:  # one listing under way, however many ask
             until, cards = self._listing
             if until <= self._clock():
-                cards = sorted(self.store.registry.live_cards(), key=_place)
+                cards = sorted(self._registry.live_cards(), key=_place)
                 if not cards:
                     self.check()
                 self._listing = (self._clock() + self.ttl_s, cards)
@@ -88,7 +91,7 @@ class Catalogue:
 
     def _asked(self, wanted: Reference) -> Card:
         try:
-            return self.store.registry.resolve(*wanted)
+            return self._registry.resolve(*wanted)
         except UnknownModel:
             self.check()  # an absent store has no models either, but that is not the client's mistake
             raise

@@ -36,6 +36,23 @@ def test_live_is_remembered_for_its_time_and_then_asked_again(store: Store, make
     assert catalogue.page(after="", limit=1)[0][0].generation == 2
 
 
+def test_asked_again_it_lists_what_is_live_and_reads_nothing_that_it_has_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, make_card: Callable[..., Any]
+) -> None:
+    read, reads = store.objects.read, list[str]()
+    monkeypatch.setattr(store.objects, "read", lambda key: (reads.append(key), read(key))[1])
+    catalogue = Catalogue(store, ttl_s=0)
+    for _ in range(3):
+        assert catalogue.resolve(("garden", None)).generation == 1
+        assert catalogue.page(after="", limit=1)[0][0].generation == 1
+    assert len(reads) == len(set(reads))
+    publish_second(store, make_card)
+    reads.clear()
+    for _ in range(3):
+        assert catalogue.resolve(("garden", None)).generation == 2
+    assert [key.rpartition("/")[2] for key in reads] == ["0002.json", "card.json"]
+
+
 def test_what_is_remembered_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.catalogue.MAX_REMEMBERED", 1)
     catalogue = Catalogue(store, ttl_s=60)
