@@ -64,9 +64,9 @@ class GridNetwork(nn.Module):
         return dict(zip(self.config.branches, logits.split(list(self.config.branches.values()), dim=1), strict=True))
 
     def features(self, x_NCHW: Tensor) -> Tensor:
-        """(N, C, h, w)."""
+        """(N, C, h, w), in the pictures' type."""
         features: Tensor = self.stages((x_NCHW - self.mean) / self.std)
-        return features.float()
+        return features.to(x_NCHW.dtype)
 
     def pooled(self, features_NChw: Tensor) -> Tensor:
         """(N, D): what the linear layer sees."""

@@ -91,8 +91,8 @@ class DenseNetwork(nn.Module):
         return self.answer(self.features(x_NCHW), places_2hw)
 
     def features(self, x_NCHW: Tensor) -> list[Tensor]:
-        """The trunk's maps, one per tapped stride: (N, channels, H / stride, W / stride)."""
-        return [one.float() for one in self.trunk((x_NCHW - self.mean) / self.std)]
+        """The trunk's maps, one per tapped stride, in the pictures' type: (N, channels, H / stride, W / stride)."""
+        return [one.to(x_NCHW.dtype) for one in self.trunk((x_NCHW - self.mean) / self.std)]
 
     def answer(self, maps: list[Tensor], places_2hw: Tensor | None = None) -> dict[str, Tensor]:
         """What the head says about the trunk's maps: branch name -> (N, channels, h, w)."""

@@ -22,7 +22,7 @@ class SharedTrunk:
     """The trunk of one base, ready on a device; safe to use from many threads.
 
     own_norms: whether each micro-model has norms of its own; else the base's are folded into the convolutions.
-    dtype: what it computes in; its maps are float32.
+    dtype: what it computes in; its maps are of the pictures' type.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SharedTrunk:
         return torch.stack([scale_S, bias_S - mean_S * scale_S]).view(2, 1, -1, 1, 1).to(self.device)
 
     def maps(self, x_NCHW: Tensor, norms_2NS11: Tensor | None, stride: int | None) -> list[Tensor]:
-        """The trunk's map at every stride, or at this one alone.
+        """The trunk's map at every stride, or at this one alone, in the pictures' type.
 
         norms_2NS11: of each picture, or one for all of them; None where the base's are folded in.
         """
@@ -84,7 +84,7 @@ class SharedTrunk:
         if norms_2NS11 is not None:
             self._rows.scales, self._rows.shifts = (self._for_each_norm(one, stride) for one in norms_2NS11)
         maps = self._until[stride](x_NCHW)
-        return [one.float() for one in (maps if isinstance(maps, list) else [maps])]
+        return [one.to(x_NCHW.dtype) for one in (maps if isinstance(maps, list) else [maps])]
 
     def _for_each_norm(self, rows_NS11: Tensor, stride: int | None) -> tuple[Tensor, ...]:
         norms = self._norms[stride]
