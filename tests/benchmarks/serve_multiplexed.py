@@ -56,7 +56,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ray_session(num_cpus=asked.cpus):
         store = Store.create(folder)
         cards = publish_live(store, asked.models, asked.recipe, tuple(asked.size))
-        whole, own, shared = sizes(store, cards[0])
+        whole, own, shared = sizes(store, cards[0], asked.plain_precision)
         print(f"{asked.recipe}, {len(cards)} models of {whole / 1e6:.2f} MB; {own / 1e6:.3f} MB own, trunk {shared / 1e6:.2f} MB")
         fleet = own * len(cards) + shared
         if asked.shares is None:
@@ -66,14 +66,14 @@ def main() -> None:
             compare(store, cards, asked, round(share * fleet) + MIB, round(share * len(cards)))
 
 
-def sizes(store: Store, card: Card) -> tuple[int, int, int]:
-    """Bytes of a network with all its tensors, of what is a micro-model's own in memory, and of the trunk that it shares."""
+def sizes(store: Store, card: Card, plain: Precision) -> tuple[int, int, int]:
+    """Bytes of a plain network with all its tensors, of what is a micro-model's own in memory, and of the trunk that it shares."""
     cache = ModelCache(store.registry, 10**12)
     own = cache.get(card).num_bytes
     tensors = store.registry.load(card)
     if card.base is not None:
         tensors = with_base(config_of(card.network), tensors, store.registry.bases.load(card.base))
-    whole = MicroModel.restore(card.shard_id, 1, card.network, tensors).num_bytes
+    whole = MicroModel.restore(card.shard_id, 1, card.network, tensors, precision=plain).num_bytes
     return whole, own, cache.num_bytes - own
 
 
