@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def sizes(store: Store, card: Card, plain: Precision) -> tuple[int, int, int]:
-    """Bytes of a plain network with all its tensors, of what is a micro-model's own in memory, and of the trunk that it shares."""
+    """Bytes of a plain network with all its tensors, of a micro-model's own in memory, and of the trunk that it shares."""
     cache = ModelCache(store.registry, 10**12)
     own = cache.get(card).num_bytes
     tensors = store.registry.load(card)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from training.models.backbones import trunk_skeleton
 from training.models.grid import GridConfig, GridNetwork
-from training.models.mixed_precision import lower
+from training.models.mixed_precision import lower, num_exact
 from training.models.network import IMAGENET_MEAN, IMAGENET_STD, DenseConfig, DenseNetwork, per_channel
 from training.models.packed import can_pack, pack
 from training.models.shared_trunk import SeenThrough, SharedTrunk
@@ -59,8 +59,8 @@ def ready_network(
     if shared is None:
         trunk = folded_trunk(config.backbone, inside, num_stages(config), device)
         lower(trunk, config.backbone, dtype)
-        if dtype == torch.bfloat16 and can_pack(device.type, dtype):  # float32 would have to be brought into order first
-            pack(trunk)
+        if dtype == torch.bfloat16 and can_pack(device.type, dtype):
+            pack(trunk.stages[num_exact(config.backbone) :])  # the others would have to be brought into order first
         seen = trunk if stride is None else trunk.until(stride)[0]
     else:
         seen = SeenThrough(shared, shared.norms(inside, stride) if shared.own_norms else None, stride)
