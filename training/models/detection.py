@@ -7,6 +7,7 @@ regression over the central region with a generalised IoU loss follows FCOS (Tia
 N pictures, K classes, M objects of a picture, h x w cells of the output grid.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -78,9 +79,8 @@ class Detection:
 
     def believed(self, frame: FrameLabels, decoding: Mapping[str, Any], *, counted: bool) -> FrameLabels:
         best_first = sorted(frame.annotations, key=lambda annotation: -(annotation.score or 0.0))
-        k_M = torch.tensor([self._class_index[annotation.class_name] for annotation in best_first], dtype=torch.int64)
-        scores_M = torch.tensor([annotation.score or 0.0 for annotation in best_first])
-        believed = _believed(k_M, scores_M, decoding, counted=counted).tolist()
+        said = [(self._class_index[annotation.class_name], annotation.score or 0.0) for annotation in best_first]
+        believed = _believed(said, decoding, counted=counted)
         return replace(frame, annotations=tuple(a for a, is_sure in zip(best_first, believed, strict=True) if is_sure))
 
     def calibrated(
@@ -183,33 +183,38 @@ class Detection:
         self, peaks_Khw: Tensor, boxes_4hw: Tensor, place: Placement, config: NetworkConfig, decoding: Mapping[str, Any]
     ) -> tuple[Annotation, ...]:
         k, row, column = torch.nonzero(peaks_Khw >= min(decoding["min_scores"]), as_tuple=True)
+        if not len(k):
+            return ()
         scores = peaks_Khw[k, row, column]
         boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
         keep = nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
-        keep = keep[_believed(k[keep], scores[keep], decoding, counted=place.bounded)]
         in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
         if place.bounded:
             in_frame = in_frame.clip(0, [place.frame_width, place.frame_height] * 2)
-        found = zip(in_frame.tolist(), scores[keep].tolist(), k[keep].tolist(), strict=True)
+        said = list(zip(k[keep].tolist(), scores[keep].tolist(), strict=True))
+        believed = _believed(said, decoding, counted=place.bounded)
         return tuple(
             Annotation(class_name=self.ontology.classes[name], bbox_xyxy=(x1, y1, x2, y2), score=score, provenance="model")
-            for (x1, y1, x2, y2), score, name in found
-            if x2 > x1 and y2 > y1 and _centred(place, (x1 + x2) / 2, (y1 + y2) / 2)
+            for (name, score), (x1, y1, x2, y2), is_sure in zip(said, in_frame.tolist(), believed, strict=True)
+            if is_sure and x2 > x1 and y2 > y1 and _centred(place, (x1 + x2) / 2, (y1 + y2) / 2)
         )
 
 
-def _believed(k_M: Tensor, scores_M: Tensor, decoding: Mapping[str, Any], *, counted: bool) -> Tensor:
-    """(M,) whether each object, best first, is sure enough for being the n-th of its class on one frame.
+def _believed(said: Sequence[tuple[int, float]], decoding: Mapping[str, Any], *, counted: bool) -> list[bool]:
+    """Whether each object, best first, is sure enough for being the n-th of its class on one frame.
 
+    said: class index and score of each.
     counted: whether there being an n-th says anything; it does not of tiles, which are cut anywhere.
     """
     always, sometimes, never = decoding["min_scores"]
     if not counted:
-        return scores_M.ge(sometimes)
-    seen = F.one_hot(k_M, len(decoding["most"])).cumsum(0).gather(1, k_M[:, None])[:, 0]
-    fewest, most = (torch.tensor(decoding[name], device=k_M.device)[k_M] for name in ("fewest", "most"))
-    needed: Tensor = torch.where(seen <= fewest, always, torch.where(seen <= most, sometimes, never))
-    return scores_M >= needed
+        return [score >= sometimes for _, score in said]
+    seen, believed = Counter[int](), []
+    for k, score in said:
+        seen[k] += 1
+        needed = always if seen[k] <= decoding["fewest"][k] else sometimes if seen[k] <= decoding["most"][k] else never
+        believed.append(score >= needed)
+    return believed
 
 
 def _centred(place: Placement, x: float, y: float) -> bool:

@@ -1,6 +1,7 @@
 """Where a frame lies in the network's input: the one affine map that pictures and labels share."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class Placement:
 
     def points_to_frame(self, points_N2: Points) -> NDArray[np.float32]:
         """The inverse of points_to_input."""
-        return _apply(np.linalg.inv(self.matrix()), points_N2)
+        return _apply(_to_frame(self), points_N2)
 
     def boxes_to_input(self, boxes_N4: Points) -> NDArray[np.float32]:
         """xyxy in frame pixels -> xyxy in input pixels, not clipped.
@@ -68,6 +69,12 @@ class Placement:
         assert self.turn == 0, "the box of a turned ellipse does not tell the ellipse"
         corners = self.points_to_frame(np.asarray(boxes_N4, np.float32).reshape(-1, 2)).reshape(-1, 2, 2)
         return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+
+
+@lru_cache(maxsize=1024)  # frames of a video lie alike
+def _to_frame(placement: Placement) -> Points:
+    """(3, 3): homogeneous input pixels -> frame pixels."""
+    return np.linalg.inv(placement.matrix())
 
 
 def affine(
