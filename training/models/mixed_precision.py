@@ -5,6 +5,7 @@ are. Of a MobileNetV2 that leaves a quarter to a half of the error, and nearly a
 """
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +27,16 @@ def trunk_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def lower(trunk: Trunk, backbone: str, dtype: torch.dtype) -> None:
-    """Let a trunk that answers compute in this type from its first exact stages on; so are its maps then."""
-    if dtype != torch.float32:
+    """Let a trunk that answers compute in this type behind its first stages; so are its maps then."""
+    if dtype == torch.bfloat16:
         first = num_exact(backbone)
         for stage in trunk.stages[first:]:
             stage.to(dtype)
             for module in stage.modules():
                 for name, child in module.named_children():
-                    if type(child) in _QUICK and dtype == torch.bfloat16 and child.inplace:
+                    if type(child) in _QUICK and child.inplace:
                         module.add_module(name, _QUICK[type(child)]())
-        trunk.stages[first] = nn.Sequential(_Into(dtype), trunk.stages[first])
+        trunk.stages[first].register_forward_pre_hook(_into_bfloat16)
 
 
 @cache
@@ -70,10 +71,5 @@ _QUICK: dict[type[nn.Module], type[nn.Module]] = {nn.ReLU: _QuickReLU, nn.ReLU6:
 _SIX = 0x40C0  # as bfloat16
 
 
-class _Into(nn.Module):
-    def __init__(self, dtype: torch.dtype) -> None:
-        super().__init__()
-        self._dtype = dtype
-
-    def forward(self, x_NChw: Tensor) -> Tensor:
-        return x_NChw.to(self._dtype)
+def _into_bfloat16(_: nn.Module, taken: tuple[Tensor]) -> tuple[Any]:
+    return (taken[0].to(torch.bfloat16),)

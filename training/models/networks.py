@@ -11,9 +11,7 @@ from torch import Tensor
 
 from training.models.backbones import trunk_skeleton
 from training.models.grid import GridConfig, GridNetwork
-from training.models.mixed_precision import lower, num_exact
 from training.models.network import IMAGENET_MEAN, IMAGENET_STD, DenseConfig, DenseNetwork, per_channel
-from training.models.packed import can_pack, pack
 from training.models.shared_trunk import SeenThrough, SharedTrunk
 from training.models.skeletons import check_shapes, folded_trunk, on_device, twin
 
@@ -57,10 +55,7 @@ def ready_network(
     stride = config.output_stride if isinstance(config, GridConfig) else None
     seen: torch.nn.Module
     if shared is None:
-        trunk = folded_trunk(config.backbone, inside, num_stages(config), device)
-        lower(trunk, config.backbone, dtype)
-        if dtype == torch.bfloat16 and can_pack(device.type, dtype):
-            pack(trunk.stages[num_exact(config.backbone) :])  # the others would have to be brought into order first
+        trunk = folded_trunk(config.backbone, inside, num_stages(config), device, dtype)
         seen = trunk if stride is None else trunk.until(stride)[0]
     else:
         seen = SeenThrough(shared, shared.norms(inside, stride) if shared.own_norms else None, stride)

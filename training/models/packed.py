@@ -18,22 +18,22 @@ class PackedConv2d(nn.Module):
     Its tensors are in no state dict: the order they are in is this machine's.
     """
 
-    _weight: Tensor
+    weight: Tensor
+    bias: Tensor | None
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module | None = None) -> None:
         super().__init__()
         numbers = [list(some) for some in (convolution.padding, convolution.stride, convolution.dilation)]
         kernels = convolution.weight.detach()
         if kernels.dtype == torch.float32:
-            self._weight = torch.ops.mkldnn._reorder_convolution_weight.default(kernels, *numbers, convolution.groups, None)
-        else:
-            self.register_buffer("_weight", kernels, persistent=False)
-        self._bias = None if convolution.bias is None else convolution.bias.detach()
+            kernels = torch.ops.mkldnn._reorder_convolution_weight.default(kernels, *numbers, convolution.groups, None)
+        self.register_buffer("weight", kernels, persistent=False)
+        self.register_buffer("bias", None if convolution.bias is None else convolution.bias.detach(), persistent=False)
         self._how = (*numbers, convolution.groups, *_fusion(activation), "")
         self._convolve = torch.ops.mkldnn._convolution_pointwise.default
 
     def forward(self, x_NChw: Tensor) -> Tensor:
-        output_NChw: Tensor = self._convolve(x_NChw, self._weight, self._bias, *self._how)
+        output_NChw: Tensor = self._convolve(x_NChw, self.weight, self.bias, *self._how)
         return output_NChw
 
 

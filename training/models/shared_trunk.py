@@ -42,19 +42,20 @@ class SharedTrunk:
             check_shapes(tensors, trunk_shapes(backbone, len(skeleton.stages)))
             trunk = twin(skeleton, on_device(tensors, device))
         else:
-            trunk = folded_trunk(backbone, tensors, len(skeleton.stages), device)
+            trunk = folded_trunk(backbone, tensors, len(skeleton.stages), device, dtype)
         norms = trunk_norms(backbone) if own_norms else ()
         self._rows = _Rows()
         for index, norm in enumerate(norms):
             trunk.set_submodule(norm.name, _RowNorm(self._rows, index, in_place=norm.convolution is not None))
-        lower(trunk, backbone, dtype)
+        if own_norms:
+            lower(trunk, backbone, dtype)
         self._usual = {f"{norm.name}.{field}": tensors[f"{norm.name}.{field}"] for norm in norms for field in NORM_FIELDS}
         self._num_exact = num_exact(backbone)
         self._norms: dict[int | None, tuple[Norm, ...]] = {None: norms}
         for stride in self.strides:
             self._norms[stride] = tuple(norm for norm in norms if norm.stage < skeleton.num_stages(stride))
-        self.num_bytes = sum(tensor.nbytes for tensor in trunk.state_dict().values())
-        if not own_norms and can_pack(device.type, dtype):
+        self.num_bytes = sum(tensor.nbytes for some in (trunk.parameters(), trunk.buffers()) for tensor in some)
+        if not own_norms and dtype == torch.float32 and can_pack(device.type, dtype):
             pack(trunk)
         self._until: dict[int | None, nn.Module] = {None: trunk, **{stride: trunk.until(stride)[0] for stride in self.strides}}
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from training.errors import CorruptModel
 from training.models.backbones import Trunk, trunk_skeleton
+from training.models.mixed_precision import lower, num_exact
+from training.models.packed import can_pack, pack
 
 __all__ = ["NORM_FIELDS", "Norm", "check_shapes", "folded_trunk", "on_device", "trunk_norms", "trunk_shapes", "twin"]
 
@@ -33,7 +35,7 @@ class Norm:
     @property
     def stage(self) -> int:
         """Of the trunk's stages."""
-        return int(self.name.split(".")[1])
+        return _stage(self.name)
 
 
 def twin(skeleton: M, tensors: Mapping[str, Tensor], instead: Mapping[str, nn.Module] | None = None) -> M:
@@ -78,16 +80,19 @@ def trunk_norms(backbone: str) -> tuple[Norm, ...]:
     return tuple(norms)
 
 
-def folded_trunk(backbone: str, tensors: Mapping[str, Tensor], num_stages: int, device: torch.device) -> Trunk:
+def folded_trunk(
+    backbone: str, tensors: Mapping[str, Tensor], num_stages: int, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Trunk:
     """A trunk ready to answer: norms that follow a convolution are folded into it; same outputs, fewer passes.
 
     Args:
         tensors: of its first `num_stages` stages, by their names in it.
+        dtype: what it computes in, and what its maps are in; packed, if it is bfloat16 on a CPU.
     Raises:
         CorruptModel: one is missing, of another shape, or unknown.
     """
     check_shapes(tensors, trunk_shapes(backbone, num_stages))
-    skeleton, norms = _folded_skeleton(backbone, num_stages)
+    skeleton, norms = _folded_skeleton(backbone, num_stages, device.type, dtype)
     folded = on_device(tensors, device)
     for norm in norms:
         weight, bias, mean, var = (folded.pop(f"{norm.name}.{field}") for field in NORM_FIELDS)
@@ -99,6 +104,9 @@ def folded_trunk(backbone: str, tensors: Mapping[str, Tensor], num_stages: int, 
         name = f"{norm.convolution}.weight"
         kernels, scale = folded[name], scale.view(-1, 1, 1, 1)
         folded[name] = kernels * scale if kernels is tensors[name] else kernels.mul_(scale)  # a copy was made already
+    if dtype != torch.float32:
+        first = num_exact(backbone)
+        folded = {name: x.to(dtype) if x.is_floating_point() and _stage(name) >= first else x for name, x in folded.items()}
     return twin(skeleton, folded)
 
 
@@ -119,7 +127,7 @@ def check_shapes(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
 
 
 @cache
-def _folded_skeleton(backbone: str, num_stages: int) -> tuple[Trunk, tuple[Norm, ...]]:
+def _folded_skeleton(backbone: str, num_stages: int, device: str, dtype: torch.dtype) -> tuple[Trunk, tuple[Norm, ...]]:
     """A trunk without the norms that can be folded, and those norms."""
     trunk = _first_stages(backbone, num_stages)
     inside = {name for name, _ in trunk.named_modules()}
@@ -128,7 +136,15 @@ def _folded_skeleton(backbone: str, num_stages: int) -> tuple[Trunk, tuple[Norm,
         convolution = trunk.get_submodule(str(norm.convolution))
         convolution.bias = nn.Parameter(torch.empty(norm.channels, device="meta"), requires_grad=False)
         trunk.set_submodule(norm.name, nn.Identity())
+    lower(trunk, backbone, dtype)
+    if dtype == torch.bfloat16 and can_pack(device, dtype):
+        pack(trunk.stages[num_exact(backbone) :])
     return trunk, norms
+
+
+def _stage(name: str) -> int:
+    """Of the stages of a trunk, the one that this module or tensor of it is in."""
+    return int(name.split(".")[1])
 
 
 def _first_stages(backbone: str, num_stages: int) -> Trunk:
