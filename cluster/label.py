@@ -26,7 +26,7 @@ from training.errors import named
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
-from training.models.device import best_device, compute_with
+from training.models.device import best_device, compute_with, ready_to_last
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
@@ -117,6 +117,7 @@ class _ClipActor:
         compute_with(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
         self._attempts = attempts
         self._labeller = labeller(Store.open(store_url), device=best_device(), threads=shape.decoders)
+        ready_to_last()
 
     def __call__(self, manifest: pa.Table) -> pa.Table:
         receipts = self._receipts([Clip(**row) for row in manifest.to_pylist()])

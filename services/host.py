@@ -20,7 +20,7 @@ from services.payload import Picture
 from services.settings import Settings
 from training.lines.ready import ReadyLine
 from training.lines.run import CROP_PIXELS
-from training.models.device import compute_with
+from training.models.device import compute_with, ready_to_last
 from training.store.card import Card
 from training.store.store import Store
 
@@ -43,6 +43,7 @@ class Host:
         self._answering = ThreadPoolExecutor(1, "answer", torch.set_num_threads, (settings.threads_per_host,))
         most, wait_s = settings.batch_requests, settings.batch_wait_s
         self._batcher = Batcher(self._answerer.answer, self._answering, most=most, wait_s=wait_s)
+        ready_to_last()
 
     async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
         """Labels of the pictures by the micro-model of `card`.

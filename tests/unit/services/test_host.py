@@ -1,6 +1,7 @@
 """The host itself, without Serve around it."""
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 
@@ -58,3 +59,9 @@ def test_the_models_of_one_request_are_read_at_the_same_time(
     host = Host(Settings(store=store.url))
     answers = asyncio.run(host.predict_each([(card, [picture]) for card in cards]))
     assert [len(answer.labels) for answer in answers] == [1] * MANY
+
+
+def test_what_a_host_has_is_not_looked_through_for_garbage_again(published: tuple[Store, list[Card]]) -> None:
+    gc.unfreeze()
+    Host(Settings(store=published[0].url))
+    assert gc.get_freeze_count() > len(gc.get_objects())
