@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
     cache_mib: int = Field(default=512, gt=0, description="Weights one host keeps in memory")
     precision: Precision = Field(
-        default=Precision.auto, description="Of trunks: bfloat16, float32, or bfloat16 where the processor multiplies it fast"
+        default=Precision.auto, description="Of trunks; auto: bfloat16 on processors with instructions for it, else float32"
     )
     batch_requests: int = Field(default=16, gt=0, description="Requests, of any models, answered in one bank pass at most")
     batch_wait_s: float = Field(

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from training.errors import BadBackbone
 from training.models.pretrained import download, load_state, read_state_dict, weights_enum
 
-__all__ = ["Backbone", "Trunk", "empty_trunk", "resolve_weights", "starting_trunk", "trunk_skeleton", "weights_hash"]
+__all__ = [
+    "Backbone",
+    "Trunk",
+    "empty_trunk",
+    "num_before_taps",
+    "resolve_weights",
+    "starting_trunk",
+    "trunk_skeleton",
+    "weights_hash",
+]
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +100,13 @@ def trunk_skeleton(name: str) -> Trunk:
     with torch.random.fork_rng(devices=[]):  # weights that nobody needs are drawn meanwhile
         stages = [stage.to("meta").eval() for stage in _stages(_classifier(name), name)]
     return Trunk(stages, _taps(stages, name)).eval().requires_grad_(False)
+
+
+@cache
+def num_before_taps(name: str) -> int:
+    """How many of a trunk's first stages give a map of a smaller stride than any that it is tapped at."""
+    strides = [stride for stride, _ in _maps(trunk_skeleton(name).stages, name)]
+    return next(index for index, stride in enumerate(strides) if stride >= SMALLEST_TAP_STRIDE)
 
 
 def starting_trunk(backbone: Backbone) -> tuple[Trunk, bool]:
@@ -178,18 +194,21 @@ def _stages(model: nn.Module, name: str) -> list[nn.Module]:
     return stages
 
 
-@torch.no_grad()
 def _taps(stages: Sequence[nn.Module], name: str) -> list[Tap]:
-    """The last stage at every stride from SMALLEST_TAP_STRIDE on; `stages` are on the meta device, in eval mode."""
-    last: dict[int, Tap] = {}
+    """The last stage at every stride from SMALLEST_TAP_STRIDE on; `stages` as _maps takes them."""
+    last = {stride: (stride, channels, index) for index, (stride, channels) in enumerate(_maps(stages, name))}
+    return [tap for stride, tap in sorted(last.items()) if stride >= SMALLEST_TAP_STRIDE]
+
+
+@torch.no_grad()
+def _maps(stages: Iterable[nn.Module], name: str) -> Iterator[tuple[int, int]]:
+    """Stride and channels of what each stage gives; `stages` are on the meta device, in eval mode."""
     x = torch.zeros(1, 3, _PROBE_PIXELS, _PROBE_PIXELS, device="meta")
     for index, stage in enumerate(stages):
         x = stage(x)
         if x.ndim != 4 or x.shape[2] != x.shape[3]:
             raise BadBackbone(f"backbone {name!r}: stage {index} gives shape {tuple(x.shape)}, needed (N, C, H, W)")
-        stride = _PROBE_PIXELS // x.shape[3]
-        last[stride] = (stride, x.shape[1], index)
-    return [tap for stride, tap in sorted(last.items()) if stride >= SMALLEST_TAP_STRIDE]
+        yield _PROBE_PIXELS // x.shape[3], x.shape[1]
 
 
 def _auto_weights(name: str) -> dict[str, Tensor] | None:

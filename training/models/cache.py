@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -127,8 +127,15 @@ class ModelCache:
                 taken = card.base, norms
                 shared = self._take(taken, config.backbone)
         try:
-            how: dict[str, Any] = {"shared": shared, "device": self.device, "precision": self._precision}
-            model = MicroModel.restore(card.shard_id, card.generation, card.network, tensors, **how)
+            model = MicroModel.restore(
+                card.shard_id,
+                card.generation,
+                card.network,
+                tensors,
+                shared=shared,
+                device=self.device,
+                precision=self._precision,
+            )
         except BaseException:
             with self._lock:
                 self._leave(taken)

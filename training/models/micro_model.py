@@ -13,6 +13,7 @@ from training.models.mixed_precision import trunk_dtype
 from training.models.networks import Network, config_of, ready_network
 from training.models.precision import Precision
 from training.models.shared_trunk import SharedTrunk
+from training.models.skeletons import num_bytes
 from training.models.tasks import DenseTask, GridTask, task_for
 
 __all__ = ["MicroModel"]
@@ -42,7 +43,7 @@ class MicroModel:
     @property
     def num_bytes(self) -> int:
         """Of its own tensors, without a trunk that it shares."""
-        return sum(tensor.nbytes for some in (self.network.parameters(), self.network.buffers()) for tensor in some)
+        return num_bytes(self.network)
 
     def to_json(self) -> dict[str, Any]:
         """What a card keeps in `network` so that `restore` can rebuild the micro-model around its tensors."""

@@ -4,18 +4,15 @@ Not all of it: the first stages, where large numbers cancel out, stay in float32
 are. Of a MobileNetV2 that leaves a quarter to a half of the error, and nearly all that is gained.
 """
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.models.backbones import SMALLEST_TAP_STRIDE, Trunk, trunk_skeleton
+from training.models.backbones import Trunk, num_before_taps
 from training.models.precision import Precision
 
-__all__ = ["lower", "num_exact", "trunk_dtype"]
-
-_PROBE_PIXELS = 128
+__all__ = ["lower", "trunk_dtype"]
 
 
 def trunk_dtype(precision: Precision, device: torch.device) -> torch.dtype:
@@ -29,7 +26,7 @@ def trunk_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 def lower(trunk: Trunk, backbone: str, dtype: torch.dtype) -> None:
     """Let a trunk that answers compute in this type behind its first stages; so are its maps then."""
     if dtype == torch.bfloat16:
-        first = num_exact(backbone)
+        first = num_before_taps(backbone)
         for stage in trunk.stages[first:]:
             stage.to(dtype)
             for module in stage.modules():
@@ -37,18 +34,6 @@ def lower(trunk: Trunk, backbone: str, dtype: torch.dtype) -> None:
                     if type(child) in _QUICK and child.inplace:
                         module.add_module(name, _QUICK[type(child)]())
         trunk.stages[first].register_forward_pre_hook(_into_bfloat16)
-
-
-@cache
-@torch.no_grad()
-def num_exact(backbone: str) -> int:
-    """How many of its first stages stay in float32: those before the smallest stride that a trunk is tapped at."""
-    x = torch.zeros(1, 3, _PROBE_PIXELS, _PROBE_PIXELS, device="meta")
-    for index, stage in enumerate(trunk_skeleton(backbone).stages):
-        x = stage(x)
-        if x.shape[3] * SMALLEST_TAP_STRIDE <= _PROBE_PIXELS:
-            return index
-    raise AssertionError("a trunk is tapped somewhere")
 
 
 class _QuickReLU(nn.ReLU):

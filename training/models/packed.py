@@ -15,6 +15,7 @@ __all__ = ["PackedConv2d", "can_pack", "pack"]
 class PackedConv2d(nn.Module):
     """What a convolution gives and then an activation, if one is named; for inference on a CPU.
 
+    What was hooked before the convolution still comes before it.
     Its tensors are in no state dict: the order they are in is this machine's.
     """
 
@@ -30,6 +31,7 @@ class PackedConv2d(nn.Module):
         self.register_buffer("weight", kernels, persistent=False)
         self.register_buffer("bias", None if convolution.bias is None else convolution.bias.detach(), persistent=False)
         self._how = (*numbers, convolution.groups, *_fusion(activation), "")
+        self._forward_pre_hooks.update(convolution._forward_pre_hooks)
         self._convolve = torch.ops.mkldnn._convolution_pointwise.default
 
     def forward(self, x_NChw: Tensor) -> Tensor:
@@ -38,11 +40,13 @@ class PackedConv2d(nn.Module):
 
 
 @torch.inference_mode()
-def pack(trunk: nn.Module) -> None:
-    """Put packed convolutions in the places of its convolutions; where a ReLU follows in a sequence, nothing in its place."""
+def pack(trunk: nn.Module, dtype: torch.dtype) -> None:
+    """Put packed convolutions in the places of those of this type; where a ReLU follows in a sequence, nothing in its place."""
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+            if type(child) is not nn.Conv2d or child.weight.dtype != dtype:
+                continue
+            if child.padding_mode == "zeros" and not isinstance(child.padding, str):
                 after = _activation_after(parent, name)
                 parent.add_module(name, PackedConv2d(child, None if after is None else parent.get_submodule(after)))
                 if after is not None:

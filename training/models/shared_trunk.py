@@ -10,10 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import CorruptModel
-from training.models.backbones import trunk_skeleton
-from training.models.mixed_precision import lower, num_exact
+from training.models.backbones import num_before_taps, trunk_skeleton
+from training.models.mixed_precision import lower
 from training.models.packed import can_pack, pack
-from training.models.skeletons import NORM_FIELDS, Norm, check_shapes, folded_trunk, on_device, trunk_norms, trunk_shapes, twin
+from training.models.skeletons import (
+    NORM_FIELDS,
+    Norm,
+    check_shapes,
+    folded_trunk,
+    num_bytes,
+    on_device,
+    trunk_norms,
+    trunk_shapes,
+    twin,
+)
 
 __all__ = ["SeenThrough", "SharedTrunk"]
 
@@ -41,22 +51,21 @@ class SharedTrunk:
         if own_norms:
             check_shapes(tensors, trunk_shapes(backbone, len(skeleton.stages)))
             trunk = twin(skeleton, on_device(tensors, device))
+            lower(trunk, backbone, dtype)
         else:
             trunk = folded_trunk(backbone, tensors, len(skeleton.stages), device, dtype)
         norms = trunk_norms(backbone) if own_norms else ()
         self._rows = _Rows()
         for index, norm in enumerate(norms):
             trunk.set_submodule(norm.name, _RowNorm(self._rows, index, in_place=norm.convolution is not None))
-        if own_norms:
-            lower(trunk, backbone, dtype)
         self._usual = {f"{norm.name}.{field}": tensors[f"{norm.name}.{field}"] for norm in norms for field in NORM_FIELDS}
-        self._num_exact = num_exact(backbone)
+        self._num_exact = num_before_taps(backbone)
         self._norms: dict[int | None, tuple[Norm, ...]] = {None: norms}
         for stride in self.strides:
             self._norms[stride] = tuple(norm for norm in norms if norm.stage < skeleton.num_stages(stride))
-        self.num_bytes = sum(tensor.nbytes for some in (trunk.parameters(), trunk.buffers()) for tensor in some)
+        self.num_bytes = num_bytes(trunk)
         if not own_norms and dtype == torch.float32 and can_pack(device.type, dtype):
-            pack(trunk)
+            pack(trunk, dtype)
         self._until: dict[int | None, nn.Module] = {None: trunk, **{stride: trunk.until(stride)[0] for stride in self.strides}}
 
     def norms(self, own: Mapping[str, Tensor], stride: int | None) -> Tensor:

@@ -23,7 +23,7 @@ def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: in
         trunk(torch.rand(4, 3, 64, 64))
     trunk = folded_trunk(backbone, trunk.eval().state_dict(), len(trunk.stages), torch.device("cpu")).to(dtype)
     packed = copy.deepcopy(trunk)
-    pack(packed)
+    pack(packed, dtype)
     assert not any(type(module) is torch.nn.Conv2d for module in packed.modules())
     x_NCHW = torch.rand(num_pictures, 3, 64, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
     rtol, atol = (1e-4, 1e-5) if dtype == FLOAT32 else (0.0, 0.05)
@@ -35,10 +35,10 @@ def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: in
 @needs_onednn
 def test_the_relu_of_a_sequence_is_applied_by_the_convolution_and_one_that_others_share_is_not() -> None:
     sequence = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Identity(), torch.nn.ReLU6())
-    pack(sequence)
+    pack(sequence, FLOAT32)
     assert [type(child) for child in sequence] == [PackedConv2d, torch.nn.Identity, torch.nn.Identity]
     block = empty_trunk("resnet18").eval().requires_grad_(False).stages[1][0]
-    pack(block)
+    pack(block, FLOAT32)
     assert isinstance(block.relu, torch.nn.ReLU)
 
 
