@@ -80,11 +80,12 @@ def test_the_entrypoint_is_a_verb_with_options_it_has(run: str, manifest: Manife
     assert store.startswith("s3://")
 
 
-@pytest.mark.parametrize("flavour", ["cpu", "gpu", "spot"])
+@pytest.mark.parametrize("flavour", ["cpu", "gpu", "spot", "elastic"])
 def test_the_object_store_fits_in_shared_memory_and_that_in_the_limit(flavour: str, manifest: Manifest) -> None:
     for group in _groups(manifest, flavour):
         pod = group["template"]["spec"]
-        (shared,) = (one["emptyDir"]["sizeLimit"] for one in pod["volumes"] if one["emptyDir"].get("medium") == "Memory")
+        empty = [one["emptyDir"] for one in pod["volumes"] if "emptyDir" in one]
+        (shared,) = (one["sizeLimit"] for one in empty if one.get("medium") == "Memory")
         limit = pod["containers"][0]["resources"]["limits"]["memory"]
         assert int(group["rayStartParams"]["object-store-memory"]) < _gib(shared) * 2**30 < _gib(limit) * 2**30 / 2
 

@@ -74,7 +74,22 @@ def _cluster(spec: Document) -> Iterator[str]:
             yield f"{where}: rayStartParams: found labels or resources, needed them in the group"
         if not group.get("minReplicas", 0) <= group.get("replicas", 0) <= group.get("maxReplicas", 0):
             yield f"{where}: replicas: needed minReplicas <= replicas <= maxReplicas"
+        if group.get("minReplicas") != group.get("maxReplicas") and not spec.get("enableInTreeAutoscaling"):
+            yield f"{where}: maxReplicas: needed minReplicas, where no autoscaler makes more"
         yield from _pod(where, group["template"]["spec"])
+    if spec.get("enableInTreeAutoscaling"):
+        yield from _autoscaler(spec.get("autoscalerOptions", {}), spec["headGroupSpec"]["template"]["spec"])
+
+
+def _autoscaler(options: Document, head: Document) -> Iterator[str]:
+    """The container that the operator puts beside the head's, from these options."""
+    image = head["containers"][0]["image"]
+    yield from (f"autoscalerOptions: {problem}" for problem in _container({"image": image, **options}))
+    mounted = {mount["name"] for mount in options.get("volumeMounts", [])}
+    if mounted.isdisjoint(_tokens(head)):
+        yield "autoscalerOptions.volumeMounts: needed a token for the Kubernetes API"
+    elif mounted & {mount["name"] for container in head["containers"] for mount in container.get("volumeMounts", [])}:
+        yield "autoscalerOptions.volumeMounts: found a volume of the head's container, needed its own"
 
 
 def _pod(where: str, spec: Document) -> Iterator[str]:
@@ -83,8 +98,17 @@ def _pod(where: str, spec: Document) -> Iterator[str]:
         yield f"{where}: securityContext: needed runAsNonRoot and the seccomp profile RuntimeDefault"
     if spec.get("automountServiceAccountToken") is not False:
         yield f"{where}: automountServiceAccountToken: needed false"
+    tokens = _tokens(spec)
     for container in [*spec.get("initContainers", []), *spec["containers"]]:
         yield from (f"{where}: {container['name']}: {problem}" for problem in _container(container))
+        if any(mount["name"] in tokens for mount in container.get("volumeMounts", [])):
+            yield f"{where}: {container['name']}: volumeMounts: found a token for the Kubernetes API, needed none"
+
+
+def _tokens(pod: Document) -> set[str]:
+    """Names of volumes that have a token for the Kubernetes API in them."""
+    projected = {volume["name"]: volume.get("projected", {}).get("sources", []) for volume in pod.get("volumes", [])}
+    return {name for name, sources in projected.items() if any("serviceAccountToken" in source for source in sources)}
 
 
 def _container(container: Document) -> Iterator[str]:
@@ -134,6 +158,7 @@ KEY = {"name": "AWS_SECRET_ACCESS_KEY", "value": "hunter2"}
         ("spec.rayClusterSpec.rayVersion", "2.9.0", "rayVersion: found 2.9.0"),
         ("spec.rayClusterSpec.authOptions.mode", "disabled", "authOptions.mode: needed token"),
         ("spec.rayClusterSpec.workerGroupSpecs.0.replicas", 5, "needed minReplicas <= replicas <= maxReplicas"),
+        ("spec.rayClusterSpec.workerGroupSpecs.0.maxReplicas", 5, "needed minReplicas, where no autoscaler makes more"),
         ("spec.clusterSelector", {"ray.io/cluster": "one"}, "exactly one of rayClusterSpec and clusterSelector"),
         ("spec.shutdownAfterJobFinishes", False, "needed shutdownAfterJobFinishes: true"),
         ("spec.submissionMode", "Http", "submissionMode: found 'Http'"),
@@ -154,6 +179,31 @@ def test_what_the_operator_or_we_would_not_run_is_refused(
 ) -> None:
     (problem,) = _problems(changed(manifest("cpu/fit", "RayJob"), path, value))
     assert said in problem
+
+
+TOKEN = {"name": "autoscaler-token", "mountPath": "/token"}
+HOME = {"name": "home", "mountPath": "/home/ray"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("spec.autoscalerOptions.securityContext", {}, "needed allowPrivilegeEscalation: false"),
+        ("spec.autoscalerOptions.resources", {"limits": {"cpu": "1"}}, "needed a request and a limit of memory"),
+        ("spec.autoscalerOptions.volumeMounts", [], "needed a token for the Kubernetes API"),
+        ("spec.autoscalerOptions.volumeMounts", [TOKEN, HOME], "found a volume of the head's container"),
+        (
+            "spec.headGroupSpec.template.spec.containers.0.volumeMounts",
+            [TOKEN],
+            "found a token for the Kubernetes API, needed none",
+        ),
+        ("spec.headGroupSpec.template.spec.automountServiceAccountToken", True, "automountServiceAccountToken: needed false"),
+    ],
+)
+def test_only_the_autoscaler_may_talk_to_kubernetes_and_it_is_locked_like_all_others(
+    path: str, value: object, said: str, manifest: Manifest, changed: Changed
+) -> None:
+    assert any(said in problem for problem in _problems(changed(manifest("elastic/cluster", "RayCluster"), path, value)))
 
 
 def test_a_job_on_a_cluster_that_is_there_cannot_try_again_on_a_new_one(manifest: Manifest) -> None:

@@ -17,6 +17,8 @@ from services.settings import Settings
 from training.store.store import Store
 
 Document = dict[str, Any]
+PREFIX = "MICROMODELS_"
+SERVICES = ["cpu", "gpu", "elastic"]
 
 
 def _problems(config: Document) -> Iterator[str]:
@@ -111,14 +113,35 @@ def test_what_serve_would_ignore_or_fail_at_is_refused(
     assert said in problem
 
 
-def test_the_workers_carry_every_host_and_ingress(manifest: Callable[..., Document]) -> None:
-    spec = manifest("cpu/serve", "RayService")["spec"]
-    (application,) = yaml.safe_load(spec["serveConfigV2"])["applications"]
-    settings = Settings.model_validate({"store": "s3://bucket/project", **application["args"]})
-    (group,) = spec["rayClusterConfig"]["workerGroupSpecs"]
-    cpus = float(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
-    hosts = group["replicas"] * int((cpus - settings.ingresses * settings.cpus_per_ingress) // settings.threads_per_host)
-    assert hosts >= (settings.max_hosts or settings.hosts)
+def _settings(overlay: str, manifest: Callable[..., Document]) -> Settings:
+    """As the application has them: its arguments, and what the environment of its nodes adds."""
+    (application,) = yaml.safe_load(manifest(overlay, "RayService")["spec"]["serveConfigV2"])["applications"]
+    data = manifest(overlay, "ConfigMap")["data"]
+    named = {name.removeprefix(PREFIX).lower(): value for name, value in data.items() if name.startswith(PREFIX)}
+    assert not named.keys() & application["args"].keys()  # which would win
+    return Settings.model_validate({**named, **application["args"]})
+
+
+@pytest.mark.parametrize("flavour", SERVICES)
+def test_the_workers_carry_every_host_and_ingress(flavour: str, manifest: Callable[..., Document]) -> None:
+    settings = _settings(f"{flavour}/serve", manifest)
+    (group,) = manifest(f"{flavour}/serve", "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+    cpus, gpus = float(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0))
+    on_one = int((cpus - settings.ingresses * settings.cpus_per_ingress) // settings.threads_per_host)
+    if settings.gpus_per_host:
+        on_one = min(on_one, int(gpus // settings.gpus_per_host))
+    assert on_one * group["minReplicas"] >= settings.hosts
+    assert on_one * group["maxReplicas"] >= (settings.max_hosts or settings.hosts)
+
+
+def test_nodes_follow_the_hosts_and_hosts_the_queue(manifest: Callable[..., Document]) -> None:
+    settings = _settings("elastic/serve", manifest)
+    cluster = manifest("elastic/serve", "RayService")["spec"]["rayClusterConfig"]
+    assert cluster["enableInTreeAutoscaling"]
+    assert settings.max_hosts is not None
+    assert settings.max_hosts > settings.hosts
+    assert cluster["workerGroupSpecs"][0]["maxReplicas"] > cluster["workerGroupSpecs"][0]["minReplicas"]
 
 
 def test_the_old_cluster_stays_until_what_it_was_asked_is_answered(manifest: Callable[..., Document]) -> None:
