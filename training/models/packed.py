@@ -1,15 +1,17 @@
 """Convolutions whose weights lie as oneDNN wants them on this CPU, and that apply the ReLU behind them in the same pass.
 
 torch's own convolution brings its weights into that order anew for every batch: a quarter of a MobileNetV2's time. In bfloat16
-they stay as they are: what is in order for one size of a batch is slower than that for another.
+they stay as they are: what is in order for one size of a batch is slower than that for another. So it is in float32 with AVX2,
+where packing does not pay.
 """
 
+import time
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PackedConv2d", "can_pack", "pack"]
+__all__ = ["PackedConv2d", "can_pack", "order_is_kept", "pack"]
 
 
 class PackedConv2d(nn.Module):
@@ -66,6 +68,28 @@ def can_pack(device: str, dtype: torch.dtype) -> bool:
         return torch.allclose(said.float(), wanted, atol=atol)
     except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another idea of these operators
         return False
+
+
+@cache
+@torch.inference_mode()
+def order_is_kept() -> bool:
+    """Whether weights are used in the order that they are brought into before there is a picture; asked once in a process.
+
+    Where oneDNN wants another one for the picture, as with AVX2, they go from order to order at every pass, which takes fifty
+    times as long as the convolution.
+    """
+    convolution, x_NChw = nn.Conv2d(960, 160, 1), torch.zeros(1, 960, 5, 9).contiguous(memory_format=torch.channels_last)
+    return _fastest(PackedConv2d(convolution), x_NChw) < 5 * _fastest(convolution, x_NChw)
+
+
+def _fastest(module: nn.Module, x_NChw: Tensor) -> float:
+    """Seconds, of several times."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        module(x_NChw)
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def _activation_after(parent: nn.Module, name: str) -> str | None:
