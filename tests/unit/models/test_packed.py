@@ -3,8 +3,9 @@ import copy
 import pytest
 import torch
 
+from training.models import packed
 from training.models.backbones import empty_trunk
-from training.models.packed import PackedConv2d, can_pack, pack
+from training.models.packed import PackedConv2d, can_pack, orders_ahead, pack
 from training.models.skeletons import folded_trunk
 
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
@@ -44,3 +45,22 @@ def test_the_relu_of_a_sequence_is_applied_by_the_convolution_and_one_that_other
 
 def test_nothing_is_packed_for_a_gpu() -> None:
     assert not can_pack("cuda", FLOAT32)
+
+
+@needs_onednn
+@pytest.mark.parametrize("ordered", [True, False])
+def test_weights_are_brought_into_order_ahead_only_where_they_stay_in_it(ordered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "orders_ahead", lambda dtype: ordered)
+    sequence = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU6())
+    x_N3HW = torch.rand(2, 3, 9, 9).contiguous(memory_format=torch.channels_last) * 20
+    with torch.inference_mode():
+        wanted = sequence(x_N3HW)
+        pack(sequence, FLOAT32)
+        near = {"rtol": 1e-4, "atol": 1e-5}
+        torch.testing.assert_close(sequence(x_N3HW), wanted, **near)
+        torch.testing.assert_close(sequence(x_N3HW[:1]), wanted[:1], **near)
+    assert (sequence[0].weight.layout != torch.strided) == ordered
+
+
+def test_only_float32_is_brought_into_order() -> None:
+    assert not orders_ahead(BFLOAT16)

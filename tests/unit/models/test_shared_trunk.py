@@ -5,9 +5,7 @@ import torch
 from torch import nn
 
 from training.errors import CorruptModel
-from training.models import shared_trunk
 from training.models.backbones import empty_trunk, trunk_skeleton
-from training.models.packed import PackedConv2d, can_pack
 from training.models.shared_trunk import SeenThrough, SharedTrunk
 from training.models.skeletons import trunk_norms
 
@@ -47,14 +45,6 @@ def near(found: list[torch.Tensor], wanted: list[torch.Tensor]) -> None:
 def test_a_trunk_with_its_norms_folded_in_gives_the_same_maps(backbone: str) -> None:
     start, x_N3HW = settled(backbone), torch.rand(3, 3, 64, 96)
     near(SharedTrunk(backbone, start.state_dict(), own_norms=False, device=CPU).maps(x_N3HW, None, None), start(x_N3HW))
-
-
-@pytest.mark.skipif(not can_pack("cpu", torch.float32), reason="this torch has no packed convolutions on the CPU")
-@pytest.mark.parametrize("kept", [True, False])
-def test_weights_are_brought_into_order_only_where_they_are_used_in_it(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_trunk, "order_is_kept", lambda: kept)
-    shared = SharedTrunk("resnet18", settled("resnet18").state_dict(), own_norms=False, device=CPU)
-    assert any(isinstance(module, PackedConv2d) for module in shared._until[None].modules()) == kept
 
 
 @pytest.mark.parametrize("backbone", WITH_NORMS)
