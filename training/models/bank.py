@@ -65,7 +65,8 @@ class Bank:
         answers: dict[int, FrameLabels] = {}
         for positions in passes.values():
             positions.sort(key=lambda position: model_of_frame[position])  # what one head answers lies side by side
-            size = self._batch_size(*asked[positions[0]])
+            num_batches = -(-len(positions) // self._batch_size(*asked[positions[0]]))
+            size = -(-len(positions) // num_batches)  # equally many each: one picture left over takes longer than with others
             for batch in (positions[start : start + size] for start in range(0, len(positions), size)):
                 answers.update(zip(batch, self._predict_batch([asked[position] for position in batch]), strict=True))
         return [answers[position] for position in range(len(frames))]
