@@ -50,6 +50,7 @@ from training.models.backbones import Backbone
 from training.models.bank import BATCH_PIXELS_CPU
 from training.models.cache import ModelCache
 from training.models.inputs import input_size, place_frame, stack_inputs
+from training.models.together import Together
 from training.store.store import Store
 
 ONTOLOGY = Ontology(name="squares", task="detection", classes=("square",))
@@ -142,7 +143,7 @@ def looked_at(store: Store, shard_id: str) -> Iterator[None]:
         size = max(1, BATCH_PIXELS_CPU // (height * width))
         while batch := list(islice(frames, size)):
             inputs = stack_inputs([place_frame(frame, scale)[0] for frame in batch], torch.device("cpu"))
-            network(inputs.contiguous(memory_format=torch.channels_last))
+            Together([network], [len(batch)])(inputs)
             yield from [None] * len(batch)
 
 

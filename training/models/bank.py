@@ -4,8 +4,8 @@ Where models share a trunk, frames of all of them go through it in one batch; a 
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from itertools import groupby
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import groupby, pairwise
 
 import torch
 
@@ -65,9 +65,7 @@ class Bank:
         answers: dict[int, FrameLabels] = {}
         for positions in passes.values():
             positions.sort(key=lambda position: model_of_frame[position])  # what one head answers lies side by side
-            num_batches = -(-len(positions) // self._batch_size(*asked[positions[0]]))
-            size = -(-len(positions) // num_batches)  # equally many each: one picture left over takes longer than with others
-            for batch in (positions[start : start + size] for start in range(0, len(positions), size)):
+            for batch in _evenly(positions, self._batch_size(*asked[positions[0]])):
                 answers.update(zip(batch, self._predict_batch([asked[position] for position in batch]), strict=True))
         return [answers[position] for position in range(len(frames))]
 
@@ -94,3 +92,10 @@ class Bank:
         height, width = input_size(frame, self.models[index].network.config.scale)
         most = min(self._pixels_per_pass, BATCH_PIXELS_CPU) if self.device.type == "cpu" else self._pixels_per_pass
         return max(1, most // (height * width))
+
+
+def _evenly(positions: Sequence[int], most: int) -> Iterator[Sequence[int]]:
+    """In as few parts as there can be of at most so many: a picture that is left over takes longer alone than with others."""
+    num_parts = -(-len(positions) // most)
+    ends = [len(positions) * number // num_parts for number in range(num_parts + 1)]
+    return (positions[start:end] for start, end in pairwise(ends))

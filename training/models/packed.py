@@ -1,7 +1,7 @@
-"""Convolutions whose weights lie as oneDNN wants them on this CPU, and that apply the ReLU behind them in the same pass.
+"""Convolutions that apply the ReLU behind them in the same pass, with their weights as oneDNN wants them where that can be known.
 
-torch's own convolution brings its weights into that order anew for every batch: a quarter of a MobileNetV2's time. Where the
-order depends on the size of the batch they stay as they are: in bfloat16, and in float32 with AVX2.
+torch's own convolution brings its weights into oneDNN's order anew for every batch: a quarter of a MobileNetV2's time. Where the
+order depends on the size of the batch they are left as they are: in bfloat16, and in float32 with AVX2.
 """
 
 import time
@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PackedConv2d", "can_pack", "orders_ahead", "pack"]
+__all__ = ["PackedConv2d", "can_pack", "pack", "stays_in_order"]
 
 
 class PackedConv2d(nn.Module):
@@ -19,8 +19,8 @@ class PackedConv2d(nn.Module):
     What was hooked before the convolution still comes before it.
     Its tensors are in no state dict: the order they are in is this machine's.
 
-    ordered: whether to bring the weights into oneDNN's order now. In float32, one picture alone goes through torch's own
-        convolution else, which is faster then.
+    ordered: whether to bring the weights into oneDNN's order now. Where they are not, a single float32 picture goes through
+        torch's own convolution, which is faster.
     """
 
     weight: Tensor
@@ -54,7 +54,7 @@ class PackedConv2d(nn.Module):
 @torch.inference_mode()
 def pack(trunk: nn.Module, dtype: torch.dtype) -> None:
     """Put packed convolutions in the places of those of this type; where a ReLU follows in a sequence, nothing in its place."""
-    ordered = orders_ahead(dtype)
+    ordered = stays_in_order(dtype)
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is not nn.Conv2d or child.weight.dtype != dtype:
@@ -73,26 +73,29 @@ def can_pack(device: str, dtype: torch.dtype) -> bool:
     """Whether torch has such convolutions here, and they say what its own say; asked once in a process."""
     if device != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    convolution, x_NCHW = nn.Conv2d(3, 4, 3), torch.linspace(-9, 9, 192).view(1, 3, 8, 8)
+    with torch.random.fork_rng(devices=[]):
+        convolution, x_NCHW = nn.Conv2d(3, 4, 3), torch.linspace(-9, 9, 384).view(2, 3, 8, 8)
     wanted, atol = convolution(x_NCHW).clamp(0, 6), 1e-4 if dtype == torch.float32 else 0.1
+    convolution.to(dtype)
     try:
-        said = PackedConv2d(convolution.to(dtype), nn.ReLU6(), ordered=dtype == torch.float32)(x_NCHW.to(dtype))
-        return torch.allclose(said.float(), wanted, atol=atol)
+        said = [PackedConv2d(convolution, nn.ReLU6(), ordered=one)(x_NCHW.to(dtype)) for one in (False, dtype == torch.float32)]
+        return all(torch.allclose(one.float(), wanted, atol=atol) for one in said)
     except (AttributeError, RuntimeError):  # a torch without oneDNN, or with another idea of these operators
         return False
 
 
 @cache
 @torch.inference_mode()
-def orders_ahead(dtype: torch.dtype) -> bool:
+def stays_in_order(dtype: torch.dtype) -> bool:
     """Whether weights of this type are used in the order that they are brought into before there is a picture.
 
     Where oneDNN wants another one for the picture, as with AVX2, they go from order to order at every pass, which takes fifty
-    times as long as the convolution: that is measured here, once in a process.
+    times as long as the convolution: that is measured here, once in a process, of a type that `can_pack`.
     """
     if dtype != torch.float32:
         return False
-    convolution, x_NChw = nn.Conv2d(960, 160, 1), torch.zeros(1, 960, 5, 9).contiguous(memory_format=torch.channels_last)
+    with torch.random.fork_rng(devices=[]):
+        convolution, x_NChw = nn.Conv2d(960, 160, 1), torch.zeros(1, 960, 5, 9).contiguous(memory_format=torch.channels_last)
     return _fastest(PackedConv2d(convolution, ordered=True), x_NChw) < 5 * _fastest(convolution, x_NChw)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from training.errors import CorruptModel
 from training.models.backbones import Trunk, num_before_taps, trunk_skeleton
 from training.models.mixed_precision import lower
-from training.models.packed import can_pack, orders_ahead, pack
+from training.models.packed import can_pack, pack
 
 __all__ = ["NORM_FIELDS", "Norm", "check_shapes", "folded_trunk", "num_bytes", "on_device", "trunk_norms", "trunk_shapes", "twin"]
 
@@ -92,7 +92,7 @@ def folded_trunk(
 
     Args:
         tensors: of its first `num_stages` stages, by their names in it.
-        dtype: what it computes in, and what its maps are in.
+        dtype: what it computes in, and what its maps are in; packed, if it is bfloat16 on a CPU.
     Raises:
         CorruptModel: one is missing, of another shape, or unknown.
     """
@@ -142,8 +142,8 @@ def _folded_skeleton(backbone: str, num_stages: int, device: str, dtype: torch.d
         convolution.bias = nn.Parameter(torch.empty(norm.channels, device="meta"), requires_grad=False)
         trunk.set_submodule(norm.name, nn.Identity())
     lower(trunk, backbone, dtype)
-    if can_pack(device, dtype) and not orders_ahead(dtype):
-        pack(trunk, dtype)  # weights that have to be brought into order are worth it only in a trunk that is shared
+    if dtype == torch.bfloat16 and can_pack(device, dtype):
+        pack(trunk, dtype)  # float32 is worth it only in a trunk that is shared
     return trunk, norms
 
 

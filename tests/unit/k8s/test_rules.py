@@ -14,6 +14,7 @@ Changed = Callable[[Document, str, object], Document]
 LONGEST_NAMES = {"RayCluster": 53, "RayJob": 47, "RayService": 47}  # the operator adds suffixes of its own
 OTHER_KINDS = {"ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "ServiceAccount"}
 SUBMISSION_MODES = {"K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode"}
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|ACCESS_KEY", re.IGNORECASE)
 UNITS = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -85,11 +86,23 @@ def _autoscaler(options: Document, head: Document) -> Iterator[str]:
     """The container that the operator puts beside the head's, from these options."""
     image = head["containers"][0]["image"]
     yield from (f"autoscalerOptions: {problem}" for problem in _container({"image": image, **options}))
-    mounted = {mount["name"] for mount in options.get("volumeMounts", [])}
-    if mounted.isdisjoint(_tokens(head)):
-        yield "autoscalerOptions.volumeMounts: needed a token for the Kubernetes API"
-    elif mounted & {mount["name"] for container in head["containers"] for mount in container.get("volumeMounts", [])}:
+    if options.get("version") != "v2":
+        yield "autoscalerOptions.version: needed v2"
+    mounts = {mount["name"]: mount["mountPath"] for mount in options.get("volumeMounts", [])}
+    tokens = [name for name in _tokens(head) if mounts.get(name) == TOKEN_FOLDER]
+    (files,) = [_projected(head, name) for name in tokens] or [set()]
+    if not files >= {"token", "ca.crt", "namespace"}:
+        yield f"autoscalerOptions.volumeMounts: needed token, ca.crt and namespace in {TOKEN_FOLDER}, where Ray looks for them"
+    shared = {mount["name"] for container in head["containers"] for mount in container.get("volumeMounts", [])}
+    if shared & mounts.keys() - {"ray-logs"}:
         yield "autoscalerOptions.volumeMounts: found a volume of the head's container, needed its own"
+
+
+def _projected(pod: Document, name: str) -> set[str]:
+    """Names of the files in a projected volume."""
+    (volume,) = (one for one in pod["volumes"] if one["name"] == name)
+    sources = [source for one in volume["projected"]["sources"] for source in one.values()]
+    return {file["path"] for source in sources for file in source.get("items", [source])}
 
 
 def _pod(where: str, spec: Document) -> Iterator[str]:
@@ -181,7 +194,8 @@ def test_what_the_operator_or_we_would_not_run_is_refused(
     assert said in problem
 
 
-TOKEN = {"name": "autoscaler-token", "mountPath": "/token"}
+HEAD_VOLUME = "spec.headGroupSpec.template.spec.volumes.3"
+TOKEN = {"name": "autoscaler-token", "mountPath": TOKEN_FOLDER}
 HOME = {"name": "home", "mountPath": "/home/ray"}
 
 
@@ -190,7 +204,10 @@ HOME = {"name": "home", "mountPath": "/home/ray"}
     [
         ("spec.autoscalerOptions.securityContext", {}, "needed allowPrivilegeEscalation: false"),
         ("spec.autoscalerOptions.resources", {"limits": {"cpu": "1"}}, "needed a request and a limit of memory"),
-        ("spec.autoscalerOptions.volumeMounts", [], "needed a token for the Kubernetes API"),
+        ("spec.autoscalerOptions.version", "v1", "needed v2"),
+        ("spec.autoscalerOptions.volumeMounts", [], "needed token, ca.crt and namespace"),
+        ("spec.autoscalerOptions.volumeMounts", [TOKEN | {"mountPath": "/token"}], "needed token, ca.crt and namespace"),
+        (f"{HEAD_VOLUME}.projected.sources.1.configMap.items", [], "needed token, ca.crt and namespace"),
         ("spec.autoscalerOptions.volumeMounts", [TOKEN, HOME], "found a volume of the head's container"),
         (
             "spec.headGroupSpec.template.spec.containers.0.volumeMounts",

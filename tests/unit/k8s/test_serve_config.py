@@ -114,12 +114,15 @@ def test_what_serve_would_ignore_or_fail_at_is_refused(
 
 
 def _settings(overlay: str, manifest: Callable[..., Document]) -> Settings:
-    """As the application has them: its arguments, and what the environment of its nodes adds."""
-    (application,) = yaml.safe_load(manifest(overlay, "RayService")["spec"]["serveConfigV2"])["applications"]
-    data = manifest(overlay, "ConfigMap")["data"]
-    named = {name.removeprefix(PREFIX).lower(): value for name, value in data.items() if name.startswith(PREFIX)}
+    """As the application has them: its arguments, and what the environment of every one of its nodes adds."""
+    spec = manifest(overlay, "RayService")["spec"]
+    (application,) = yaml.safe_load(spec["serveConfigV2"])["applications"]
+    groups = [spec["rayClusterConfig"]["headGroupSpec"], *spec["rayClusterConfig"]["workerGroupSpecs"]]
+    head, *workers = ([*group["template"]["spec"]["containers"][0].get("env", [])] for group in groups)
+    assert all(env == head for env in workers)
+    named = {one["name"].removeprefix(PREFIX).lower(): one["value"] for one in head if one["name"].startswith(PREFIX)}
     assert not named.keys() & application["args"].keys()  # which would win
-    return Settings.model_validate({**named, **application["args"]})
+    return Settings.model_validate({"store": "s3://bucket/project", **named, **application["args"]})
 
 
 @pytest.mark.parametrize("flavour", SERVICES)

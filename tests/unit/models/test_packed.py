@@ -5,7 +5,7 @@ import torch
 
 from training.models import packed
 from training.models.backbones import empty_trunk
-from training.models.packed import PackedConv2d, can_pack, orders_ahead, pack
+from training.models.packed import PackedConv2d, can_pack, pack, stays_in_order
 from training.models.skeletons import folded_trunk
 
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
@@ -50,7 +50,7 @@ def test_nothing_is_packed_for_a_gpu() -> None:
 @needs_onednn
 @pytest.mark.parametrize("ordered", [True, False])
 def test_weights_are_brought_into_order_ahead_only_where_they_stay_in_it(ordered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "orders_ahead", lambda dtype: ordered)
+    monkeypatch.setattr(packed, "stays_in_order", lambda dtype: ordered)
     sequence = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU6())
     x_N3HW = torch.rand(2, 3, 9, 9).contiguous(memory_format=torch.channels_last) * 20
     with torch.inference_mode():
@@ -62,5 +62,11 @@ def test_weights_are_brought_into_order_ahead_only_where_they_stay_in_it(ordered
     assert (sequence[0].weight.layout != torch.strided) == ordered
 
 
-def test_only_float32_is_brought_into_order() -> None:
-    assert not orders_ahead(BFLOAT16)
+@pytest.mark.parametrize(("dtype", "packed_s", "stays"), [(FLOAT32, 4e-4, True), (FLOAT32, 6e-4, False), (BFLOAT16, 0, False)])
+def test_weights_stay_in_order_where_that_takes_no_time(
+    dtype: torch.dtype, packed_s: float, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "_fastest", lambda module, x_NChw: packed_s if isinstance(module, PackedConv2d) else 1e-4)
+    state = torch.random.get_rng_state()
+    assert stays_in_order.__wrapped__(dtype) is stays
+    assert torch.equal(torch.random.get_rng_state(), state)
