@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training.errors import CorruptModel
 from training.models.backbones import num_before_taps, trunk_skeleton
 from training.models.mixed_precision import lower
-from training.models.packed import can_pack, pack
+from training.models.packed import can_pack, pack, stays_in_order
 from training.models.skeletons import (
     NORM_FIELDS,
     Norm,
@@ -64,7 +64,7 @@ class SharedTrunk:
         for stride in self.strides:
             self._norms[stride] = tuple(norm for norm in norms if norm.stage < skeleton.num_stages(stride))
         self.num_bytes = num_bytes(trunk)
-        if not own_norms and dtype == torch.float32 and can_pack(device.type, dtype):
+        if not own_norms and dtype == torch.float32 and can_pack(device.type, dtype) and stays_in_order():
             pack(trunk, dtype)
         self._until: dict[int | None, nn.Module] = {None: trunk, **{stride: trunk.until(stride)[0] for stride in self.strides}}
 

@@ -143,7 +143,7 @@ def _folded_skeleton(backbone: str, num_stages: int, device: str, dtype: torch.d
         trunk.set_submodule(norm.name, nn.Identity())
     lower(trunk, backbone, dtype)
     if dtype == torch.bfloat16 and can_pack(device, dtype):
-        pack(trunk, dtype)  # float32 is worth it only in a trunk that is shared
+        pack(trunk, dtype)  # float32 has to be brought into order, which is worth it for a trunk that is shared
     return trunk, norms
 
 

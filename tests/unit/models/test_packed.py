@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from training.models import packed
+from training.models import packed, shared_trunk
 from training.models.backbones import empty_trunk
 from training.models.packed import PackedConv2d, can_pack, pack, stays_in_order
 from training.models.skeletons import folded_trunk
@@ -23,13 +23,13 @@ def test_a_packed_trunk_says_what_the_trunk_says(backbone: str, num_pictures: in
     with torch.no_grad():
         trunk(torch.rand(4, 3, 64, 64))
     trunk = folded_trunk(backbone, trunk.eval().state_dict(), len(trunk.stages), torch.device("cpu")).to(dtype)
-    packed = copy.deepcopy(trunk)
-    pack(packed, dtype)
-    assert not any(type(module) is torch.nn.Conv2d for module in packed.modules())
+    quick = copy.deepcopy(trunk)
+    pack(quick, dtype)
+    assert not any(type(module) is torch.nn.Conv2d for module in quick.modules())
     x_NCHW = torch.rand(num_pictures, 3, 64, 96, dtype=dtype).contiguous(memory_format=torch.channels_last)
     rtol, atol = (1e-4, 1e-5) if dtype == FLOAT32 else (0.0, 0.05)
     with torch.inference_mode():
-        for got, wanted in zip(packed(x_NCHW), trunk(x_NCHW), strict=True):
+        for got, wanted in zip(quick(x_NCHW), trunk(x_NCHW), strict=True):
             torch.testing.assert_close(got, wanted, rtol=rtol, atol=atol * float(wanted.abs().max()))
 
 
@@ -48,25 +48,20 @@ def test_nothing_is_packed_for_a_gpu() -> None:
 
 
 @needs_onednn
-@pytest.mark.parametrize("ordered", [True, False])
-def test_weights_are_brought_into_order_ahead_only_where_they_stay_in_it(ordered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "stays_in_order", lambda dtype: ordered)
-    sequence = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU6())
-    x_N3HW = torch.rand(2, 3, 9, 9).contiguous(memory_format=torch.channels_last) * 20
-    with torch.inference_mode():
-        wanted = sequence(x_N3HW)
-        pack(sequence, FLOAT32)
-        near = {"rtol": 1e-4, "atol": 1e-5}
-        torch.testing.assert_close(sequence(x_N3HW), wanted, **near)
-        torch.testing.assert_close(sequence(x_N3HW[:1]), wanted[:1], **near)
-    assert (sequence[0].weight.layout != torch.strided) == ordered
-
-
-@pytest.mark.parametrize(("dtype", "packed_s", "stays"), [(FLOAT32, 4e-4, True), (FLOAT32, 6e-4, False), (BFLOAT16, 0, False)])
-def test_weights_stay_in_order_where_that_takes_no_time(
-    dtype: torch.dtype, packed_s: float, stays: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("packed_s", "stays"), [(4e-4, True), (6e-4, False)])
+def test_weights_stay_in_order_where_that_takes_no_time(packed_s: float, stays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed, "_fastest", lambda module, x_NChw: packed_s if isinstance(module, PackedConv2d) else 1e-4)
     state = torch.random.get_rng_state()
-    assert stays_in_order.__wrapped__(dtype) is stays
+    assert stays_in_order.__wrapped__() is stays
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@needs_onednn
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_shared_trunk_is_packed_only_where_its_weights_stay_in_order(stays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_trunk, "stays_in_order", lambda: stays)
+    monkeypatch.setattr(shared_trunk, "pack", lambda trunk, dtype: packings.append(dtype))
+    packings: list[torch.dtype] = []
+    tensors = empty_trunk("mobilenet_v3_small").state_dict()
+    shared_trunk.SharedTrunk("mobilenet_v3_small", tensors, own_norms=False, device=torch.device("cpu"))
+    assert packings == [FLOAT32] * stays
