@@ -46,7 +46,7 @@ OURS, PLAIN = ("ingress", "host", "proxy"), ("plain", "proxy")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=40)
-    parser.add_argument("--cache-mib", type=int, default=512)
+    parser.add_argument("--cache-mib", type=int, default=720, help="of both sides; a thousand heads or films fit")
     parser.add_argument("--shares", type=float, nargs="+", help="of the fleet that the caches hold, instead of --cache-mib")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--plain-precision", type=Precision, choices=list(Precision), default=Precision.float32)

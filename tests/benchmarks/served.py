@@ -77,10 +77,12 @@ def predict(data: bytes, path: str = "/v1/models/{model}/predict") -> Ask:
 def service(store_url: str, settings: dict[str, Any]) -> Iterator[str]:
     """The real application on a port of this machine; its URL. Needs a running Ray.
 
-    Behind HAProxy it has keys, which `predict` sends.
+    As `micromodels serve` starts it, the ingress computes, unless `settings` name `hosts`. Behind HAProxy it has keys, which
+    `predict` sends.
     """
+    near: dict[str, Any] = {"eye_weights": "none", "hosts": 0}
     keys = {"keys_file": str(_KEYS)} if BEHIND_HAPROXY else {}
-    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{"eye_weights": "none", **keys, **settings}):
+    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{**near, **keys, **settings}):
         yield f"http://127.0.0.1:{port_of_this_process()}"
 
 
