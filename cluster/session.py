@@ -20,6 +20,8 @@ DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths keep their meaning in the workers
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "services.front:middlewares",
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",  # who asks a replica: one thread less that a request passes through
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",  # how: a tenth to a fifth less processor time than through calls of actors
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "30",  # then the nodes are counted anew: one may have died
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -42,7 +42,7 @@ def assert_same(image: dict[str, Any], labels: FrameLabels) -> None:
 
 def test_it_is_ready_and_lists_what_is_live(client: httpx.Client) -> None:
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
-    assert {"gate", "yard"} <= {model["shard_id"] for model in client.get("/v1/models").json()["models"]}
+    assert {"gate", "yard"} <= {model["shard_id"] for model in client.get("/v1/models", params={"limit": 500}).json()["models"]}
     assert client.get("/v1/models/gate@live").json()["generation"] == 1
 
 
