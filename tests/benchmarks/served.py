@@ -80,9 +80,9 @@ def service(store_url: str, settings: dict[str, Any]) -> Iterator[str]:
     As `micromodels serve` starts it, the ingress computes, unless `settings` name `hosts`. Behind HAProxy it has keys, which
     `predict` sends.
     """
-    near: dict[str, Any] = {"eye_weights": "none", "hosts": 0}
+    usual: dict[str, Any] = {"eye_weights": "none", "hosts": 0}
     keys = {"keys_file": str(_KEYS)} if BEHIND_HAPROXY else {}
-    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{**near, **keys, **settings}):
+    with serving(store_url, host="127.0.0.1", port=port_of_this_process(), **{**usual, **keys, **settings}):
         yield f"http://127.0.0.1:{port_of_this_process()}"
 
 

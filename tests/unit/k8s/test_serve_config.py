@@ -17,7 +17,7 @@ from services.settings import Settings
 from training.store.store import Store
 
 Document = dict[str, Any]
-PREFIX = "MICROMODELS_"
+PREFIX = Settings.model_config["env_prefix"]
 SERVICES = ["cpu", "gpu", "elastic"]
 
 
