@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Format", "Leave", "What", "export"]
 
+_MOST_NAMED = 5
+
 
 class Format(StrEnum):
     """Formats that can be written; training.data.formats.table has what each holds."""
@@ -57,6 +59,9 @@ class _Part(NamedTuple):
     generation: int | None
     with_people: bool
 
+    def is_written(self, store: "Store") -> bool:
+        return self.generation is None or bool(store.predictions.done(self.shard_id, self.ontology, self.generation))
+
 
 def export(
     store: StoreOption,
@@ -83,11 +88,17 @@ def export(
     opened = Store.open(store)
     for shard_id in shards or ():
         opened.shard(shard_id)
-    parts = list(_parts(opened, what, shards or opened.shard_ids(), ontology))
+    found = list(_parts(opened, what, shards or opened.shard_ids(), ontology))
+    parts = [part for part in found if part.is_written(opened)]
     if not parts:
         raise BadInput(f"{opened.url}: no {what} of {', '.join(shards or ['any shard'])}{f' for {ontology}' if ontology else ''}")
-    missing = sorted(set(shards or ()) - {part.shard_id for part in parts})
+    missing = sorted(set(shards or ()) - {part.shard_id for part in found})
     failures = [failure(shard_id, f"no {what}") for shard_id in missing]
+    failures += [
+        failure(part.shard_id, f"{part.ontology}: no frame is labelled, needed `label`") for part in found if part not in parts
+    ]
+    if what in (What.predictions, What.hybrid) and not shards:
+        _tell_without(sorted(set(opened.shard_ids()) - {part.shard_id for part in found}))
     done = _Reading(opened, parts)
     write_labels(format.value, out, done.read, leave_out=frozenset(one.value for one in leave_out or ()))
     left_out = sorted({one.value for one in leave_out or ()} | ({"provenance"} - FORMATS[format.value].holds))
@@ -109,11 +120,19 @@ def _parts(store: "Store", what: What, shard_ids: Iterable[str], ontology: str |
     }[what]
     for shard_id in shard_ids:
         for name in (one for one in names(shard_id) if ontology in (None, one)):
-            generation = PRELABELS if what is What.prelabels else registry.live(shard_id, name)
             if what is What.annotations:
                 yield _Part(shard_id, name, None, with_people=True)
-            elif generation is not None and store.predictions.done(shard_id, name, generation):
-                yield _Part(shard_id, name, generation, with_people=what is What.hybrid)
+            elif what is What.prelabels:
+                if store.predictions.done(shard_id, name, PRELABELS):  # for an ontology that a detector was not asked for, none
+                    yield _Part(shard_id, name, PRELABELS, with_people=False)
+            elif (live := registry.live(shard_id, name)) is not None:
+                yield _Part(shard_id, name, live, with_people=what is What.hybrid)
+
+
+def _tell_without(shard_ids: list[str]) -> None:
+    if shard_ids:
+        some = ", ".join(shard_ids[:_MOST_NAMED]) + (", …" if len(shard_ids) > _MOST_NAMED else "")
+        typer.echo(f"{len(shard_ids)} shards without a live micro-model are not in it: {some}", err=True)
 
 
 class _Reading:
@@ -141,11 +160,15 @@ class _Reading:
 
     @property
     def failures(self) -> list[Failure]:
-        return [
-            failure(one.part.shard_id, f"{one.errors} frames have no labels; frame {one.first_error}")
-            for one in self._read
-            if one.errors
-        ]
+        """Frames that could not be read when they were to be labelled, and frames that nobody has labelled yet."""
+        return [failure(one.part.shard_id, why) for one in self._read for why in self._short_of(one)]
+
+    def _short_of(self, one: "_Labels") -> Iterator[str]:
+        if one.errors:
+            yield f"{one.errors} frames have no labels; frame {one.first_error}"
+        shard = self._store.shard(one.part.shard_id)
+        if one.part.generation and (missing := shard.num_frames - one.frames - one.errors):
+            yield f"{one.part.ontology}: {missing} of {shard.num_frames} frames are not labelled, needed `label`"
 
 
 class _Labels:

@@ -68,13 +68,18 @@ def test_every_frame_is_labelled_once_and_a_second_run_has_nothing_to_do(tmp_pat
 
 
 @pytest.mark.usefixtures("two_cpus")
-def test_a_video_that_cannot_be_read_any_more_is_named_and_the_other_one_is_labelled(tmp_path: Path, fitted: Store) -> None:
-    (tmp_path / "data" / "cam0.mp4").write_bytes(b"")
-    result = run.invoke(app, ["label", "--store", fitted.url, "--workers", "2"])
+def test_a_video_that_is_away_is_named_and_labelled_when_it_is_back(tmp_path: Path, fitted: Store) -> None:
+    video, words = tmp_path / "data" / "cam0.mp4", ["label", "--store", fitted.url, "--workers", "2"]
+    video.rename(tmp_path / "away")
+    result = run.invoke(app, words)
     assert result.exit_code == 3, result.output
-    assert "cam0.mp4" in result.stdout or "cam0" in result.stdout.split("failures", 1)[1]
+    assert f"no frame could be read, the first: BadVideo: {video}: no such file" in " ".join(result.stdout.split())
     ontology = fitted.ontologies()[0].name
+    assert fitted.predictions.done("cam0", ontology, 1) == []
     assert len(fitted.predictions.read("cam1", ontology, 1)[0]) == FRAMES
+    (tmp_path / "away").rename(video)
+    assert run.invoke(app, words).exit_code == 0
+    assert frames_labelled(fitted) == {"cam0": list(range(FRAMES)), "cam1": list(range(FRAMES))}
 
 
 @pytest.mark.usefixtures("two_cpus")

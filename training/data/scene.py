@@ -38,6 +38,7 @@ class SceneFrames:
         self._grid = shard.scene
         self._stack = contextlib.ExitStack()
         self._opened: _ReadWindow | None = None
+        self._unreadable: BadPicture | None = None  # decoding a large picture again would end likewise
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +58,13 @@ class SceneFrames:
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
         for index in wanted:
-            self._opened = self._opened or self._open()
+            if self._unreadable is not None:
+                raise self._unreadable
+            try:
+                self._opened = self._opened or self._open()
+            except BadPicture as error:
+                self._unreadable = error
+                raise
             yield self._tile(index, self._opened)
 
     def _tile(self, index: int, read: _ReadWindow) -> Frame:

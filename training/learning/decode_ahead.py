@@ -10,7 +10,7 @@ from typing import Any, Self
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame, FrameSource
 from training.data.sources import open_frames
-from training.errors import MicroModelError, named
+from training.errors import BadPicture, MicroModelError, named
 from training.learning.clip import Clip
 from training.learning.frame_buffer import Batch, BufferClosed, FrameBuffer
 from training.store.store import Store
@@ -24,7 +24,8 @@ _RGB = 3  # bytes of a pixel
 class OpenClip:
     """A clip that is being labelled.
 
-    how: what `prepare` said of it. errors: frames that could not be read, and why. error: why the clip as a whole failed.
+    how: what `prepare` said of it. errors: frames that could not be read, and why. error: why the clip as a whole failed; also
+        where no frame could be read: what is wrong is its source then, which may be there again the next time.
     decode_s, model_s: as in its receipt.
     """
 
@@ -114,11 +115,15 @@ class DecodeAhead:
         while clips and whole:
             opened = clips.popleft()
             self._begin(opened.clip)
-            whole = self._read_clip(opened, frames, frame_bytes)
+            whole = self._read_clip(opened, source, frames, frame_bytes)
+            if len(opened.errors) == opened.clip.stop - opened.clip.start:
+                opened.error = f"no frame could be read, the first: {opened.errors[opened.clip.start]}"
             self._buffer.end(opened)
 
-    def _read_clip(self, opened: OpenClip, frames: Iterator[Frame], frame_bytes: int) -> bool:
-        for index in range(opened.clip.start, opened.clip.stop):
+    def _read_clip(self, opened: OpenClip, source: FrameSource, frames: Iterator[Frame], frame_bytes: int) -> bool:
+        """Whether `frames` goes on with the next clip. What is behind a picture that cannot be read is read, in a video it is not."""
+        stop = opened.clip.stop
+        for index in range(opened.clip.start, stop):
             if opened.error is not None:  # its model cannot do it
                 return False
             self._buffer.reserve(frame_bytes)
@@ -126,12 +131,15 @@ class DecodeAhead:
                 self._buffer.put(opened, next(frames), frame_bytes)
             except Exception as error:
                 self._buffer.unreserve(frame_bytes)
-                if isinstance(error, MicroModelError):
-                    opened.errors.update(dict.fromkeys(range(index, opened.clip.stop), named(error)))
-                else:
+                if not isinstance(error, MicroModelError):
                     opened.error = named(error)
-                return False
-        return True
+                    return False
+                if not isinstance(error, BadPicture):
+                    opened.errors.update(dict.fromkeys(range(index, stop), named(error)))
+                    return False
+                opened.errors[index] = named(error)
+                frames = _frames(source, range(index + 1, stop))
+        return not opened.errors
 
 
 def _frames(source: FrameSource, frame_indices: range) -> Iterator[Frame]:

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,17 +199,51 @@ def test_bands_of_a_video_are_refused(tmp_path: Path, draw: Draw) -> None:
     assert "one.mp4: a video, needed a scene to choose bands of" in result.stderr
 
 
-def test_frames_that_could_not_be_read_are_told_once_and_the_others_go_out(tmp_path: Path, draw: Draw) -> None:
-    store, out = str(tmp_path / "store"), tmp_path / "out.coco.json"
-    run.invoke(app, ["add", str(draw(tmp_path / "data", "one")), "--store", store])
-    opened = Store.open(store)
+@pytest.fixture
+def with_models(tmp_path: Path, draw: Draw) -> Store:
+    """Shards one and two of 8 frames, each with a live micro-model that nobody has labelled with; three has none."""
+    for name in ("one", "two", "three"):
+        draw(tmp_path / "data", name)
+    run.invoke(app, add_all(tmp_path))
+    opened = Store.open(str(tmp_path / "store"))
     (ontology,) = opened.ontologies()
-    card = Card(shard_id="one", ontology=ontology.name, task="detection", classes=ontology.classes)
-    opened.registry.promote("one", ontology.name, opened.registry.publish(card, {"none": torch.zeros(1)}).generation, "test")
-    labels = {frame.frame_index: frame for frame in opened.labels("one", ontology.name)}
-    opened.predictions.write("one", ontology.name, 1, 0, 2, [labels[0]], {1: "gone"})
-    opened.predictions.write("one", ontology.name, 1, 4, 6, [labels[4]], {5: "torn"})
-    result = run.invoke(app, ["export", "--what", "predictions", "--store", store, "--out", str(out)])
-    assert result.exit_code == 3
-    assert "2 frames have no labels; frame 1: gone" in result.stdout
-    assert len(json.loads(out.read_text())["annotations"]) == 2
+    for name in ("one", "two"):
+        card = Card(shard_id=name, ontology=ontology.name, task="detection", classes=ontology.classes)
+        generation = opened.registry.publish(card, {"none": torch.zeros(1)}).generation
+        opened.registry.promote(name, ontology.name, generation, "test")
+    return opened
+
+
+def told(what: str, store: Store, tmp_path: Path, *more: str) -> tuple[dict[str, Any], str]:
+    """The JSON of an export that is short of something, and what it says on stderr."""
+    words = ["export", "--what", what, "--store", store.url, "--out", str(tmp_path / "out.coco.json"), *more]
+    result = run.invoke(app, [*words, "--json", str(tmp_path / "o.json")])
+    assert result.exit_code == 3, result.output
+    document: dict[str, Any] = json.loads((tmp_path / "o.json").read_text())
+    return document, result.stderr
+
+
+@pytest.mark.parametrize("what", ["predictions", "hybrid"])
+def test_frames_without_labels_are_told_and_the_others_go_out(tmp_path: Path, with_models: Store, what: str) -> None:
+    (ontology,) = with_models.ontologies()
+    name = ontology.name
+    labels = {frame.frame_index: frame for frame in with_models.labels("one", name)}
+    with_models.predictions.write("one", name, 1, 0, 2, [labels[0]], {1: "gone"})
+    with_models.predictions.write("one", name, 1, 4, 6, [labels[4]], {5: "torn"})
+    document, stderr = told(what, with_models, tmp_path)
+    assert document["failures"] == [
+        {"shard_id": "two", "error": f"{name}: no frame is labelled, needed `label`"},
+        {"shard_id": "one", "error": "2 frames have no labels; frame 1: gone"},
+        {"shard_id": "one", "error": f"{name}: 4 of 8 frames are not labelled, needed `label`"},
+    ]
+    assert "1 shards without a live micro-model are not in it: three" in stderr
+    assert len(json.loads((tmp_path / "out.coco.json").read_text())["annotations"]) == 2
+
+
+def test_a_named_shard_without_a_micro_model_is_told(tmp_path: Path, with_models: Store) -> None:
+    (ontology,) = with_models.ontologies()
+    labels = [replace(with_models.labels("one", ontology.name)[0], frame_index=index) for index in range(8)]
+    with_models.predictions.write("one", ontology.name, 1, 0, 8, labels)
+    document, stderr = told("predictions", with_models, tmp_path, "one", "three")
+    assert document["failures"] == [{"shard_id": "three", "error": "no predictions"}]
+    assert "are not in it" not in stderr

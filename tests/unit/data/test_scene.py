@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from training.data import geotiff
+from training.data.pictures import decode_picture
 from training.data.shards import Shard, Window
 from training.data.sources import open_frames, probe
 from training.errors import BadInput, BadPicture, MissingExtra, UnknownFrame
@@ -123,6 +124,26 @@ def test_a_truncated_plain_scene_is_refused(write_picture: Any, name: str) -> No
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(BadPicture, match=f"{name}: "):
         probe(path)
+
+
+def test_a_plain_scene_that_broke_since_is_decoded_once_whatever_is_asked(
+    write_picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_picture("scene.png", _PICTURE_HW3)
+    shard = probe(path, tile=32)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    decoded: list[str] = []
+
+    def counted(data: bytes, *, name: str) -> Any:
+        decoded.append(name)
+        return decode_picture(data, name=name)
+
+    monkeypatch.setattr("training.data.scene.decode_picture", counted)
+    with open_frames(shard) as frames:
+        for index in (0, 1):
+            with pytest.raises(BadPicture, match=r"scene\.png: "):
+                list(frames.read([index]))
+    assert decoded == [str(path)]
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.9])

@@ -16,7 +16,7 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.frames import Frame
 from training.data.ontology import Ontology
 from training.data.shards import Shard
-from training.errors import BadVideo, StoreFull, UnknownModel
+from training.errors import BadInput, BadPicture, BadVideo, StoreFull, UnknownModel
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.label_stream import StreamThreads, label_stream
 from training.store.store import Store
@@ -32,6 +32,7 @@ class Drawn:
         self.alive = self.most = self.open = 0
         self.reads: list[tuple[str, int, int]] = []
         self.bad: set[tuple[str, int]] = set()
+        self.bad_is: type[BadInput] = BadVideo
         self.broken: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
 
@@ -67,7 +68,7 @@ class DrawnSource:
         self._drawn.reads.append((self.shard.shard_id, wanted[0], wanted[-1] + 1))
         for index in wanted:
             if (self.shard.shard_id, index) in self._drawn.bad:
-                raise BadVideo(f"{self.shard.shard_id}: frame {index} is torn")
+                raise self._drawn.bad_is(f"{self.shard.shard_id}: frame {index} is torn")
             if (self.shard.shard_id, index) in self._drawn.broken:
                 raise ZeroDivisionError(f"frame {index}")
             yield self._drawn.frame(self.shard.shard_id, index)
@@ -200,6 +201,25 @@ def test_a_frame_that_cannot_be_read_is_a_row_and_the_clip_behind_it_is_whole(st
     labels, errors = store.predictions.read("a", "o", 1)
     assert [one.frame_index for one in labels] == [*range(13), *range(20, 30)]
     assert errors == dict.fromkeys(range(13, 20), "BadVideo: a: frame 13 is torn")
+
+
+def test_pictures_behind_one_that_cannot_be_read_are_read(store: Store, drawn: Drawn) -> None:
+    drawn.bad, drawn.bad_is = {("a", 10), ("a", 13), ("a", 19), ("a", 25)}, BadPicture
+    receipts = sorted(labelled(store, clips("a", 0, 10, 20, 30)), key=lambda one: one.start)
+    assert [(one.num_frames, one.num_errors, one.error) for one in receipts] == [(10, 0, None), (7, 3, None), (9, 1, None)]
+    labels, errors = store.predictions.read("a", "o", 1)
+    assert [one.frame_index for one in labels] == sorted(set(range(30)) - {10, 13, 19, 25})
+    assert errors == {index: f"BadPicture: a: frame {index} is torn" for index in (10, 13, 19, 25)}
+
+
+@pytest.mark.parametrize("kind", [BadVideo, BadPicture])
+def test_a_clip_of_which_no_frame_could_be_read_is_not_written(store: Store, drawn: Drawn, kind: type[BadInput]) -> None:
+    drawn.bad, drawn.bad_is = {("a", index) for index in range(10, 20)}, kind
+    receipts = sorted(labelled(store, clips("a", 0, 10, 20, 30)), key=lambda one: one.start)
+    why = f"no frame could be read, the first: {kind.__name__}: a: frame 10 is torn"
+    assert [(one.num_frames, one.error) for one in receipts] == [(10, None), (0, why), (10, None)]
+    check(store, "a", [*range(10), *range(20, 30)])
+    assert store.predictions.done("a", "o", 1) == [(0, 10), (20, 30)]
 
 
 def test_a_decoder_that_breaks_fails_its_clip_and_writes_nothing_of_it(store: Store, drawn: Drawn) -> None:
