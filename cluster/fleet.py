@@ -34,7 +34,7 @@ from training.models.backbones import Backbone
 from training.models.device import best_device, compute_with
 from training.store.store import Store
 
-__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet", "started_anew"]
+__all__ = ["LeaseSize", "bundle_size", "collected", "fit_fleet", "fit_lease", "started_anew"]
 
 _HEARTBEAT_S = 10.0
 _POLL_S = 0.5
@@ -199,13 +199,13 @@ def fit_loop(config: dict[str, Any]) -> None:
         while (jobs := ray.get(coordinator.claim.remote(worker, lease.jobs))) is not None:
             if jobs:
                 began = time.monotonic()
-                ray.get(coordinator.commit.remote(worker, _fit(store, jobs, what)))
+                ray.get(coordinator.commit.remote(worker, fit_lease(store, jobs, what)))
                 lease.learn(len(jobs), time.monotonic() - began)
             else:
                 time.sleep(_POLL_S)  # the last leases are out; one may come back
 
 
-def _fit(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
+def fit_lease(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job of the lease, bundle by bundle."""
     size = what["bundle_size"]
     bundles = [jobs[start : start + size] for start in range(0, len(jobs), size)]
@@ -213,12 +213,16 @@ def _fit(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[Fit
 
 
 def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
-    """One receipt a job, whatever happens; what was published meanwhile is not fitted again."""
+    """One receipt a job, whatever happens; of a bundle that breaks, each job alone, but for what was published meanwhile."""
     try:
         fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])
         return go_live(store, fitted, device=best_device(), canary=what["canary"])
     except Exception as error:
-        return [_not_fitted(job, error) for job in jobs]
+        if len(jobs) > 1:
+            _log.warning("bundle failed jobs=%d, fitting each alone", len(jobs), exc_info=error)
+            return [receipt for job in jobs for receipt in _fit_bundle(store, [job], what)]
+        _log.warning("fit failed shard_id=%s ontology=%s", jobs[0].shard_id, jobs[0].ontology, exc_info=error)
+        return [_not_fitted(jobs[0], error)]
 
 
 def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:

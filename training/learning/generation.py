@@ -15,7 +15,7 @@ import torch
 
 from training.data.annotations import FrameLabels, labels_hash
 from training.data.shards import Shard
-from training.errors import MicroModelError
+from training.errors import MicroModelError, named
 from training.learning.descend import Report
 from training.learning.fit import fit_bank
 from training.learning.fit_job import FitJob, FitReceipt
@@ -112,6 +112,9 @@ def fit_jobs(
     """Fit a bundle as one bank and publish each micro-model; one receipt per job, in order. `go_live` takes them from there.
 
     What is published already is not fitted again. One bad shard is an error in its receipt and stops no other.
+
+    Raises:
+        Exception: what breaks the bank as a whole, such as no memory for it; nothing of its bundle is published.
     """
     receipts: dict[FitJob, FitReceipt] = {}
     for ontology in dict.fromkeys(job.ontology for job in jobs):
@@ -127,12 +130,12 @@ def _fit_bundle(
     receipts: dict[FitJob, FitReceipt] = {}
     bundle: dict[FitJob, LabelledFrames] = {}
     for job in jobs:
-        if published := store.registry.find(job.shard_id, job.ontology, job.fit_key):
-            receipts[job] = FitReceipt.of(published)
-            continue
         try:
-            bundle[job] = gather(store, job.shard_id, job.ontology, recipe)
-        except MicroModelError as error:
+            if published := store.registry.find(job.shard_id, job.ontology, job.fit_key):
+                receipts[job] = FitReceipt.of(published)
+            else:
+                bundle[job] = gather(store, job.shard_id, job.ontology, recipe)
+        except Exception as error:
             receipts[job] = _failure(job, error)
     bank = fit_bank(list(bundle.values()), recipe=recipe, backbone=backbone, seed=seed, device=best_device(), report=report)
     seconds = (time.monotonic() - started) / max(1, len(bundle))
@@ -148,7 +151,7 @@ def _fit_bundle(
             receipts[job] = _publish(
                 store, job, labelled, model, metrics, recipe, backbone, seed, spent, bank.started_from.get(job.shard_id)
             )
-        except MicroModelError as error:
+        except Exception as error:
             receipts[job] = _failure(job, error)
     return receipts
 
@@ -215,9 +218,11 @@ def _fit_key(shard: Shard, labels: Sequence[FrameLabels], recipe: Recipe, backbo
     return f"sha256:{digest.hexdigest()}"
 
 
-def _failure(job: FitJob, error: MicroModelError) -> FitReceipt:
-    log.warning("fit failed shard_id=%s ontology=%s error=%s", job.shard_id, job.ontology, error)
-    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=f"{type(error).__name__}: {error}")
+def _failure(job: FitJob, error: Exception) -> FitReceipt:
+    """With its traceback in the log, unless it is one of ours, whose text says all."""
+    trace = None if isinstance(error, MicroModelError) else error
+    log.warning("fit failed shard_id=%s ontology=%s error=%s", job.shard_id, job.ontology, error, exc_info=trace)
+    return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=named(error))
 
 
 @cache

@@ -1,6 +1,8 @@
 """How much work a worker of a fleet takes at once, and what is handed in at its end."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,9 +10,9 @@ from ray.exceptions import ActorDiedError
 from ray.train import ControllerError
 
 from cluster.coordinator import MAX_ATTEMPTS
-from cluster.fleet import LeaseSize, bundle_size, collected, started_anew
+from cluster.fleet import LeaseSize, bundle_size, collected, fit_lease, started_anew
 from cluster.resources import WorkerShape
-from training.learning.fit_job import FitJob
+from training.learning.fit_job import FitJob, FitReceipt
 from training.store.card import Card
 from training.store.store import Store
 
@@ -40,6 +42,32 @@ def test_what_a_coordinator_that_died_at_the_end_had_is_found_in_the_store(tmp_p
     missing, there = collected(store, jobs, [], None)
     assert missing.error == "NotFitted: the workers ended without fitting it"
     assert (there.generation, there.live, there.error) == (1, True, None)
+
+
+def test_what_breaks_a_bundle_fails_one_shard_and_the_others_are_fitted_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles: list[list[str]] = []
+
+    def breaking(store: Store, jobs: Sequence[FitJob], **how: Any) -> list[FitReceipt]:
+        bundles.append([job.shard_id for job in jobs])
+        if any(job.shard_id == "poison" for job in jobs):
+            raise MemoryError("of a shard too large")
+        return [FitReceipt(shard_id=job.shard_id, ontology=job.ontology, generation=1) for job in jobs]
+
+    monkeypatch.setattr("cluster.fleet.fit_jobs", breaking)
+    monkeypatch.setattr("cluster.fleet.go_live", lambda store, receipts, **how: list(receipts))
+    jobs = [FitJob(shard_id=name, ontology="squares", fit_key="k") for name in ("a", "poison", "b", "c", "d")]
+    what = {"bundle_size": 3, "recipe": None, "backbone": None, "seed": 0, "canary": None}
+    receipts = fit_lease(Store.create(str(tmp_path / "store")), jobs, what)
+    assert bundles == [["a", "poison", "b"], ["a"], ["poison"], ["b"], ["c", "d"]]
+    assert [(one.shard_id, one.error) for one in receipts] == [
+        ("a", None),
+        ("poison", "MemoryError: of a shard too large"),
+        ("b", None),
+        ("c", None),
+        ("d", None),
+    ]
 
 
 def test_small_fits_are_claimed_many_at_once_and_large_ones_one_by_one() -> None:

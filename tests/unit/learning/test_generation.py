@@ -64,6 +64,18 @@ def test_another_seed_or_recipe_is_other_work(store: Store, change: dict[str, An
     assert store.registry.live("a", "squares") == 2
 
 
+def test_a_shard_whose_labels_break_what_nobody_foresaw_fails_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(store: Store, shard_id: str, *rest: Any) -> Any:
+        if shard_id == "a":
+            raise ZeroDivisionError("no pixels")
+        return gather(store, shard_id, *rest)
+
+    monkeypatch.setattr("training.learning.generation.gather", breaking)
+    first, second = fit_jobs(store, plan_fits(store, None, None, **HOW).jobs, **HOW)
+    assert (first.shard_id, first.error) == ("a", "ZeroDivisionError: no pixels")
+    assert (second.shard_id, second.error, second.generation) == ("b", None, 1)
+
+
 def test_another_label_makes_a_new_generation_of_that_shard_only(store: Store, squares: Any) -> None:
     fit_all(store)
     store.annotate("b", "squares", [squares.frame(4, shard_id="b")[1]])
