@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from training.learning.fit_job import FitJob, FitReceipt
 
-__all__ = ["MAX_ATTEMPTS", "Coordinator", "FleetState"]
+__all__ = ["LEASE_S", "MAX_ATTEMPTS", "Coordinator", "FleetState"]
 
 Key = tuple[str, str]
 
+LEASE_S = 120.0  # without a sign of life, after which a lease is given to somebody else
 MAX_ATTEMPTS = 3  # how often a job or clip may cost its worker's life before it is given up
 
 
@@ -47,8 +48,8 @@ class Coordinator:
         self,
         jobs: Sequence[FitJob],
         *,
-        max_attempts: int = 3,
-        lease_s: float = 120.0,
+        max_attempts: int = MAX_ATTEMPTS,
+        lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._waiting = deque(jobs)

@@ -5,6 +5,7 @@ from typing import Any
 
 import ray
 
+from cluster.lost import why_lost
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, cluster_workers
 from cluster.session import ray_session
@@ -93,4 +94,4 @@ def _answer(reference: Any, shard_ids: Sequence[str]) -> dict[str, str]:
         failures: dict[str, str] = ray.get(reference)
         return failures
     except ray.exceptions.RayError as error:
-        return dict.fromkeys(shard_ids, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return dict.fromkeys(shard_ids, why_lost(error))

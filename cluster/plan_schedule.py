@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from cluster.coordinator import MAX_ATTEMPTS
+from cluster.coordinator import LEASE_S, MAX_ATTEMPTS
 
 __all__ = ["Fleet", "Lease", "Run", "simulate_run"]
 
 Lease = tuple[int, ...]
 """Numbers of the units of work that are handed out together."""
 
-_LEASE_S = 120.0  # the coordinator's: later than this, a lease whose worker is gone is given to somebody else
 _LOST, _FREE = 0, 1  # kinds of events; at one moment a lost lease is back before anybody asks for work
 
 
@@ -116,5 +115,5 @@ class _Day:
     def _lose(self, now: float, worker: int, lease: Lease) -> None:
         self.run.preemptions += 1
         restart_s = self._fleet.restart_s
-        heapq.heappush(self.events, (now + min(restart_s, _LEASE_S), _LOST, worker, lease))
+        heapq.heappush(self.events, (now + min(restart_s, LEASE_S), _LOST, worker, lease))
         heapq.heappush(self.events, (now + restart_s, _FREE, worker, ()))

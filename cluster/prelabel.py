@@ -6,9 +6,10 @@ import ray
 from ray.exceptions import RayError
 
 from cluster.coordinator import MAX_ATTEMPTS
+from cluster.lost import why_lost
 from cluster.progress import Progress
 from cluster.resources import plan_workers
-from training.errors import MicroModelError, named
+from training.errors import MicroModelError
 from training.loop.domain_check import DomainCheck
 from training.loop.prelabel import PrelabelJob, Prelabeller
 from training.models.device import best_device, compute_with
@@ -54,4 +55,4 @@ def _result(reference: "ray.ObjectRef[DomainCheck | str]") -> DomainCheck | str:
     try:
         return ray.get(reference)
     except RayError as error:
-        return named(error)
+        return why_lost(error)

@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 
+from cluster.lost import why_lost
 from cluster.progress import Progress
 from cluster.resources import plan_workers
 from training.data.shards import Shard
@@ -128,4 +129,4 @@ def _answer(reference: Any) -> list[Any] | str:
         answer: list[Any] | str = ray.get(reference)
         return answer
     except ray.exceptions.RayError as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return why_lost(error)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.data.shards import Shard
+from training.errors import CorruptLabels, named
 from training.loop.efficiency import Spent
 from training.loop.prospect import Prospect, prospect
 from training.models.actions import Seconds
@@ -21,7 +22,8 @@ class ShardStatus:
     labelled: frames to be fitted on. audits: frames that are not. machine: frames the live generation labelled.
     status, reason: the last decision about the live generation. refused: the newest generation, if the gate refused it.
     canary: the generation of the last trial. trial: 'running', or how and why it ended.
-    drawn, corrected: objects, and human_seconds the time, by the ledger. damage: what the ledger lost.
+    drawn, corrected: objects, and human_seconds the time, by the ledger.
+    damage: what the ledger lost, and labels that cannot be read, of which nothing is counted then.
     prospect: what the rest will be like; None without a live generation, or of a task whose actions have no seconds.
     """
 
@@ -78,13 +80,21 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
     answering = live[-1] if live else None
     trial = registry.canaries.newest(shard_id, ontology)
     damage: list[str] = []
-    spent = Spent.from_ledger(store.ledger.read(shard_id, ontology, damaged=damage.append), seconds) if seconds else None
+    actions = store.ledger.read(shard_id, ontology, damaged=lambda what: damage.append(f"ledger: {what}"))
+    spent = Spent.from_ledger(actions, seconds) if seconds else None
+    labelled = audits = 0
+    rest = None
+    try:
+        labelled, audits = len(store.labels_to_fit(shard_id, ontology)), len(store.audit_labels(shard_id, ontology))
+        rest = prospect(store, shard_id, ontology, spent, seconds) if spent and seconds else None
+    except CorruptLabels as error:
+        damage.append(named(error))
     return ShardStatus(
         shard_id=shard_id,
         ontology=ontology,
         frames=shard.num_frames,
-        labelled=len(store.labels_to_fit(shard_id, ontology)),
-        audits=len(store.audit_labels(shard_id, ontology)),
+        labelled=labelled,
+        audits=audits,
         generations=len(generations),
         live=answering.generation if answering else None,
         status=answering.status if answering else None,
@@ -96,7 +106,7 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
         drawn=spent.drawn if spent else 0,
         corrected=spent.corrected.due if spent else 0,
         human_seconds=spent.seconds if spent else 0.0,
-        prospect=prospect(store, shard_id, ontology, spent, seconds) if spent and seconds else None,
+        prospect=rest,
         damage=tuple(damage),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from cluster.lost import why_lost
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
 from cluster.tune_trial import Search, trial_of, try_recipe
@@ -70,7 +71,7 @@ def _decoded(search: Search, shape: WorkerShape) -> tuple[list[Any], dict[str, s
         try:
             said = ray.get(error)
         except ray.exceptions.RayError as lost:
-            said = f"{type(lost).__name__}: {str(lost).splitlines()[0]}"
+            said = why_lost(lost)
         if said is None:
             frames.append(labelled)
         else:

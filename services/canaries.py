@@ -164,6 +164,8 @@ class Canaries:
             self.forget()
         except MicroModelError as error:
             _log.warning("canary not settled shard=%s error=%r", canary.shard_id, error)
+        except Exception:  # nobody waits for this: what nobody foresaw would pass unseen
+            _log.exception("canary not settled shard=%s", canary.shard_id)
 
     def ended(self, canary: Canary, outcome: str, reason: str) -> None:
         """Tell the log and Prometheus, and take no more requests for it."""

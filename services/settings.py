@@ -118,3 +118,9 @@ class Settings(BaseSettings):
         if self.max_hosts is not None and not 0 < self.hosts <= self.max_hosts:
             raise ValueError(f"max_hosts {self.max_hosts}, needed at least hosts, {self.hosts}, and those at least 1")
         return self
+
+    @model_validator(mode="after")
+    def _fits_can_be_asked_for(self) -> Self:
+        if self.label_studio_refit_after is not None and self.jobs_address is None:
+            raise ValueError(f"label_studio_refit_after {self.label_studio_refit_after}, needed a jobs_address to ask for fits")
+        return self

@@ -22,6 +22,7 @@ __all__ = [
     "ConflictingCanary",
     "ConflictingJob",
     "ConflictingRules",
+    "CorruptLabels",
     "CorruptLedger",
     "CorruptModel",
     "DuplicateShard",
@@ -202,6 +203,10 @@ class ConflictingCanary(BadInput):
 
 class ConflictingRules(BadInput):
     """Somebody saved other rules than those that were to be replaced; nothing was saved."""
+
+
+class CorruptLabels(MicroModelError):
+    """Parquet of annotations or machine labels that is cut off, damaged or not what was written; names the object."""
 
 
 class CorruptLedger(MicroModelError):

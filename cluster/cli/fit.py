@@ -76,8 +76,8 @@ def fit(
             )
         said: dict[str, Any] = {"recipe": how["recipe"].name, "backbone": backbone, "weights": weights, "seed": seed}
         document = _document(opened, plan, receipts, canary, **said)
-        most = workers.most if workers else None
-        document["domains"] = _describe(opened, {one["shard_id"] for one in document["shards"]}, how["backbone"], most)
+        cpus = workers.local_cpus if workers else None
+        document["domains"] = _describe(opened, {one["shard_id"] for one in document["shards"]}, how["backbone"], cpus)
         document["seconds"] = time.monotonic() - started
         tell(document)
     return finish(document, json, rows=_rows(document["shards"]))

@@ -40,7 +40,7 @@ def status(
     document = {
         "seconds": {name: where_from(charged, opened.ontology(name), said) for name, charged in seconds.items()},
         "shards": [one.to_json() for one in found],
-        "failures": [failure(one.shard_id, f"ledger: {damage}") for one in found for damage in one.damage],
+        "failures": [failure(one.shard_id, damage) for one in found for damage in one.damage],
     }
     return finish(document, json, rows=[_row(one) for one in found])
 

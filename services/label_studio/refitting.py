@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Sequence
 
 from services.catalogue import Catalogue
@@ -14,6 +15,8 @@ from training.errors import JobsNotConfigured, JobsUnavailable, NothingToLearn
 from training.store.store import Store
 
 __all__ = ["Refitter"]
+
+_log = logging.getLogger(__name__)
 
 
 class Refitter:
@@ -37,7 +40,8 @@ class Refitter:
                 if await asyncio.to_thread(self._store.jobs.known, earlier) and not await self._ended(earlier):
                     return None
             return await self._fit(names[-1], shard_id, ontology, who) if names else None
-        except (JobsNotConfigured, JobsUnavailable, NothingToLearn):
+        except (JobsNotConfigured, JobsUnavailable, NothingToLearn) as error:
+            _log.warning("label studio: no fit shard=%s ontology=%s error=%r", shard_id, ontology, error)
             return None
 
     async def demanded(self, models: Sequence[tuple[str, str]], who: str | None) -> Done:

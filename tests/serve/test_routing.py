@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.data.pictures import encode_jpeg
-from training.domain.describe import describe_missing
+from training.domain.describe import describe_each, undescribed
 from training.models.backbones import Backbone
 from training.models.eye import Eye
 
@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 def described(client: httpx.Client, world: Any) -> httpx.Client:
     """Both shards are described, and the hosts have noticed."""
     eye = Eye(Backbone(weights="none"))
-    list(describe_missing(world.store, eye, ["gate", "yard"]))
+    list(describe_each(world.store, eye, undescribed(world.store, eye, ["gate", "yard"])))
     until = time.monotonic() + PATIENCE_S
     while (shards := ask(client, world.picture("gate")).json()["domains"]["shards"]) != 2 and time.monotonic() < until:
         time.sleep(0.05)

@@ -17,7 +17,7 @@ from training.models.eye import Eye
 from training.store.descriptors import Descriptor
 from training.store.store import Store
 
-__all__ = ["condensed", "describe", "describe_each", "describe_missing", "look", "undescribed", "whole_tiles"]
+__all__ = ["condensed", "describe", "describe_each", "look", "undescribed", "whole_tiles"]
 
 MAX_FRAMES = 20  # of a shard that are looked at: enough that one of them may be unlike all others, and 15 KB
 
@@ -55,8 +55,8 @@ def condensed(
     )
 
 
-def describe_missing(store: Store, eye: Eye, shard_ids: Collection[str]) -> Iterator[Descriptor | BadInput]:
-    """Describe those of these shards that nobody has described for this network, and keep it in the store.
+def describe_each(store: Store, eye: Eye, shard_ids: Iterable[str]) -> Iterator[Descriptor | BadInput]:
+    """Describe these shards and keep it in the store; `undescribed` says which ones need it.
 
     Yields:
         What was written or, for a shard whose frames cannot be read, why; its message names the file.
@@ -64,11 +64,6 @@ def describe_missing(store: Store, eye: Eye, shard_ids: Collection[str]) -> Iter
         UnknownShard: the store has no such shard.
         StoreFull, StoreUnusable: nothing more can be kept.
     """
-    return describe_each(store, eye, undescribed(store, eye, shard_ids))
-
-
-def describe_each(store: Store, eye: Eye, shard_ids: Iterable[str]) -> Iterator[Descriptor | BadInput]:
-    """The same without asking the store first which of them are missing; yields and raises as describe_missing."""
     for shard_id in shard_ids:
         shard, labelled = store.shard(shard_id), _labelled(store, shard_id)
         try:

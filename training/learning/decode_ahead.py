@@ -121,7 +121,7 @@ class DecodeAhead:
             self._buffer.end(opened)
 
     def _read_clip(self, opened: OpenClip, source: FrameSource, frames: Iterator[Frame], frame_bytes: int) -> bool:
-        """Whether `frames` goes on with the next clip. What is behind a picture that cannot be read is read, not so in a video."""
+        """Whether `frames` goes on with the next clip. Behind a picture that cannot be read others can, in a video not."""
         stop = opened.clip.stop
         for index in range(opened.clip.start, stop):
             if opened.error is not None:  # its model cannot do it

@@ -15,7 +15,7 @@ import torch
 
 from training.data.annotations import FrameLabels, labels_hash
 from training.data.shards import Shard
-from training.errors import MicroModelError, named
+from training.errors import CorruptLabels, MicroModelError, named
 from training.learning.descend import Report
 from training.learning.fit import fit_bank
 from training.learning.fit_job import FitJob, FitReceipt
@@ -73,19 +73,27 @@ def plan_fits(
     shards = store.shards() if shard_ids is None else [store.shard(shard_id) for shard_id in shard_ids]
     start = weights_hash(backbone)
 
-    def plan(shard: Shard) -> list[FitJob | Card]:
+    def plan(shard: Shard) -> list[FitJob | Card] | CorruptLabels:
+        try:
+            return planned_of(shard)
+        except CorruptLabels as error:
+            return error
+
+    def planned_of(shard: Shard) -> list[FitJob | Card]:
         names = [name for name in store.labelled(shard.shard_id) if name in fittable and ontology in (None, name)]
         found = {name: labels for name in names if (labels := store.labels_to_fit(shard.shard_id, name))}
         keys = {name: _fit_key(shard, labels, recipe, backbone, start, seed) for name, labels in found.items()}
         return [_done(store, shard.shard_id, name, key) or _job(shard, name, key) for name, key in keys.items()]
 
-    planned = list(zip(shards, ahead(plan, shards), strict=True))
-    every = [one for _, found in planned for one in found]
-    nothing = [shard.shard_id for shard, found in planned if not found and shard_ids is not None]
+    planned = {shard.shard_id: found for shard, found in zip(shards, ahead(plan, shards), strict=True)}
+    corrupt = {shard_id: named(found) for shard_id, found in planned.items() if isinstance(found, CorruptLabels)}
+    every = [one for found in planned.values() if isinstance(found, list) for one in found]
+    nothing = [shard_id for shard_id, found in planned.items() if found == [] and shard_ids is not None]
     return FitPlan(
         jobs=[one for one in every if isinstance(one, FitJob)],
         skipped=[one for one in every if isinstance(one, Card)],
-        failures={shard_id: f"{shard_id}: no annotations of {ontology or 'any task'} to fit on" for shard_id in nothing},
+        failures=corrupt
+        | {shard_id: f"{shard_id}: no annotations of {ontology or 'any task'} to fit on" for shard_id in nothing},
     )
 
 

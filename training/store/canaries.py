@@ -7,12 +7,12 @@ trial is `…/canary/000N/<who>.json`, written again and again by that one alone
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from training.data.identifiers import check_identifier
-from training.errors import AlreadyExists, BadInput, BadShardId, ConflictingCanary, MissingObject, UnknownModel
+from training.errors import AlreadyExists, BadInput, BadShardId, ConflictingCanary, MissingObject, StoreUnusable, UnknownModel
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.numbered import newest, numbered_key
 from training.store.objects import ObjectStore, read_each
@@ -153,7 +153,7 @@ class Canaries:
             document = from_json_bytes(self._objects.read(key), key)
         except MissingObject as error:
             raise UnknownModel(f"{key}: gone while it was read") from error
-        return taken, Canary(**document | {"limits": CanaryLimits(**document["limits"])})
+        return taken, _parsed(document, key)
 
     def _write(self, canary: Canary, number: int) -> None:
         key = numbered_key(_folder(canary.shard_id, canary.ontology), number, ".json")
@@ -161,6 +161,19 @@ class Canaries:
             self._objects.create(key, to_json_bytes(asdict(canary), key))
         except AlreadyExists as error:
             raise ConflictingCanary(f"{canary.shard_id} {canary.ontology}: somebody else was faster, look again") from error
+
+
+def _parsed(document: Mapping[str, Any], key: str) -> Canary:
+    """Keys that a newer version added are ignored. Raises StoreUnusable: one is missing."""
+    try:
+        limits = CanaryLimits(**_known(CanaryLimits, document["limits"]))
+        return Canary(**_known(Canary, document) | {"limits": limits})
+    except (BadInput, KeyError, TypeError) as error:
+        raise StoreUnusable(f"{key}: {error!r}, needed every key a trial has") from error
+
+
+def _known(kind: type[Canary] | type[CanaryLimits], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
 
 
 def _folder(shard_id: str, ontology: str) -> str:

@@ -15,6 +15,7 @@ from training.data.line_labels import LineLabels, StageModel
 from training.store.clip_cost import with_seconds
 from training.store.clips import check_clip, clip_key, clips_in
 from training.store.objects import ObjectStore, read_each
+from training.store.parquet import read_parquet
 from training.store.predictions import PREDICTION_SCHEMA, with_errors
 
 __all__ = ["LINE_SCHEMA", "LinePredictions"]
@@ -69,11 +70,12 @@ class LinePredictions:
         return [clip for clip, _ in clips_in(self._objects, _folder(line, models, shard_id))]
 
     def read(self, line: str, models: Sequence[StageModel], shard_id: str) -> tuple[list[LineLabels], dict[int, str]]:
-        """What the line says, by frame, and the frames that could not be read with the reason."""
+        """What the line says, by frame, and the frames that could not be read with the reason. Raises CorruptLabels."""
         labels: dict[int, LineLabels] = {}
         errors: dict[int, str] = {}
-        for data in read_each(self._objects, [key for _, key in clips_in(self._objects, _folder(line, models, shard_id))]):
-            table = pq.read_table(io.BytesIO(data), schema=LINE_SCHEMA)
+        keys = [key for _, key in clips_in(self._objects, _folder(line, models, shard_id))]
+        for key, data in zip(keys, read_each(self._objects, keys), strict=True):
+            table = read_parquet(data, key, LINE_SCHEMA)
             failed = pc.equal(table["level"], "error")
             errors.update((row["frame_index"], row["error"]) for row in table.filter(failed).to_pylist())
             labels.update((frame.frame_index, frame) for frame in _frames(table.filter(pc.invert(failed)).to_pylist()))

@@ -47,7 +47,8 @@ class LocalObjects:
             return self._path(key).read_bytes()
 
     def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
+        with self._named_errors(key):
+            return self._path(key).is_file()
 
     def keys(self, prefix: str) -> list[str]:
         found: list[str] = []

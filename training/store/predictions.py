@@ -12,6 +12,7 @@ from training.data.identifiers import check_identifier
 from training.store.clip_cost import ClipCost, with_seconds
 from training.store.clips import check_clip, clip_key, clips_in
 from training.store.objects import ObjectStore, read_each
+from training.store.parquet import read_parquet
 
 __all__ = ["PREDICTION_SCHEMA", "PRELABELS", "Predictions", "with_errors"]
 
@@ -22,7 +23,10 @@ PRELABELS = 0  # the generation of labels by a pre-trained detector; micro-model
 
 
 class Predictions:
-    """The machine labels of one store; writing the same clip again gives the same object."""
+    """The machine labels of one store; writing the same clip again gives the same object.
+
+    Whatever reads objects raises CorruptLabels where one is damaged.
+    """
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
@@ -93,7 +97,7 @@ class Predictions:
         """
         parts = self._parts(shard_id, ontology, generation)
         keys = [key for (start, stop), key in parts if any(start <= index < stop for index in frame_indices)]
-        found = (frame for data in read_each(self._objects, keys) for frame in _read(data)[0])
+        found = (frame for key, data in zip(keys, read_each(self._objects, keys), strict=True) for frame in _read(data, key)[0])
         return {frame.frame_index: frame for frame in found if frame.frame_index in frame_indices}
 
     def clips(self, shard_id: str, ontology: str, generation: int) -> Iterator[tuple[list[FrameLabels], dict[int, str]]]:
@@ -105,12 +109,12 @@ class Predictions:
         labels: dict[int, FrameLabels] = {}
         errors: dict[int, str] = {}
         end = 0
-        for ((start, stop), _), data in zip(parts, read_each(self._objects, [key for _, key in parts]), strict=True):
+        for ((start, stop), key), data in zip(parts, read_each(self._objects, [key for _, key in parts]), strict=True):
             if start >= end and (labels or errors):
                 yield _by_frame(labels, errors)
                 labels, errors = {}, {}
             end = max(end, stop)
-            some, failed = _read(data)
+            some, failed = _read(data, key)
             labels.update((frame.frame_index, frame) for frame in some)
             errors.update(failed)
         if labels or errors:
@@ -143,8 +147,8 @@ def _table(shard_id: str, generation: int, labels: Sequence[FrameLabels], errors
     return with_errors(said, shard_id, errors).sort_by("frame_index")
 
 
-def _read(data: bytes) -> tuple[list[FrameLabels], dict[int, str]]:
-    table = pq.read_table(io.BytesIO(data), schema=PREDICTION_SCHEMA)
+def _read(data: bytes, key: str) -> tuple[list[FrameLabels], dict[int, str]]:
+    table = read_parquet(data, key, PREDICTION_SCHEMA)
     failed = pc.equal(table["level"], "error")
     errors = {row["frame_index"]: row["error"] for row in table.filter(failed).to_pylist()}
     return labels_from_table(table.filter(pc.invert(failed))), errors

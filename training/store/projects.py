@@ -9,6 +9,8 @@ from training.store.objects import ObjectStore
 
 __all__ = ["Projects"]
 
+_PART = ".json"
+
 
 class Projects:
     """One small object for each micro-model that a project has labelled frames of; none ever changes."""
@@ -18,17 +20,16 @@ class Projects:
 
     def add(self, tool: str, project: int, shard_id: str, ontology: str) -> None:
         """Remember it; what is known already is left alone. Raises BadShardId, StoreFull."""
-        key = (
-            f"{_folder(tool, project)}{check_identifier(shard_id, 'shard id')}/{check_identifier(ontology, 'ontology name')}.json"
-        )
+        model = f"{check_identifier(shard_id, 'shard id')}/{check_identifier(ontology, 'ontology name')}"
+        key = f"{_folder(tool, project)}{model}{_PART}"
         with suppress(AlreadyExists):
             self._objects.create(key, to_json_bytes({"shard_id": shard_id, "ontology": ontology}, key))
 
     def of(self, tool: str, project: int) -> list[tuple[str, str]]:
         """(shard id, ontology) of all that it labelled, sorted; reads no object."""
         folder = _folder(tool, project)
-        parts = (key.removeprefix(folder).removesuffix(".json").split("/") for key in self._objects.keys(folder))
-        return sorted((shard_id, ontology) for shard_id, ontology in parts)
+        parts = (key.removeprefix(folder).split("/") for key in self._objects.keys(folder) if key.endswith(_PART))
+        return sorted((some[0], some[1].removesuffix(_PART)) for some in parts if len(some) == 2)
 
 
 def _folder(tool: str, project: int) -> str:

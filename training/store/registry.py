@@ -227,7 +227,7 @@ class Registry:
     def _last_pointers(self) -> dict[tuple[str, str], int]:
         last: dict[tuple[str, str], int] = {}
         for key in self._objects.keys("models/"):
-            _, shard_id, ontology, rest = key.split("/", 3)
+            _, shard_id, ontology, rest = (*key.split("/", 3), "", "")[:4]  # other software leaves files of its own anywhere
             if found := _POINTER.fullmatch(rest):
                 last[shard_id, ontology] = max(int(found[1]), last.get((shard_id, ontology), 0))
         return last

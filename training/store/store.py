@@ -32,6 +32,7 @@ from training.store.lines import Lines
 from training.store.local import LocalObjects
 from training.store.numbered import append, numbered_key, numbers
 from training.store.objects import ObjectStore, open_objects, read_each
+from training.store.parquet import read_parquet
 from training.store.preconditions import check_preconditions
 from training.store.predictions import Predictions
 from training.store.projects import Projects
@@ -182,12 +183,12 @@ class Store:
         return append(self.objects, f"annotations/{shard_id}/{ontology_name}/", _PART, buffer.getvalue())
 
     def labels(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:
-        """What is said about every frame somebody looked at, by frame."""
+        """What is said about every frame somebody looked at, by frame. Raises CorruptLabels."""
         folder = f"annotations/{check_identifier(shard_id, 'shard id')}/{check_identifier(ontology_name, 'ontology name')}/"
         keys = [numbered_key(folder, number, _PART) for number in numbers(self.objects, folder, _PART)]
         last: dict[int, FrameLabels] = {}
-        for data in read_each(self.objects, keys):
-            last.update((frame.frame_index, frame) for frame in labels_from_table(pq.read_table(io.BytesIO(data))))
+        for key, data in zip(keys, read_each(self.objects, keys), strict=True):
+            last.update((frame.frame_index, frame) for frame in labels_from_table(read_parquet(data, key)))
         return [last[index] for index in sorted(last)]
 
     def labels_to_fit(self, shard_id: str, ontology_name: str) -> list[FrameLabels]:

@@ -75,6 +75,16 @@ def test_status_of_a_damaged_ledger_is_a_failure_and_the_rest_is_shown(store: St
     assert "ledger: " in result.stdout
 
 
+def test_status_of_damaged_labels_is_a_failure_and_the_rest_is_shown(store: Store) -> None:
+    for part in (Path(store.url) / "annotations/dog/detection.dog").glob("*.parquet"):
+        part.write_bytes(part.read_bytes()[:-20])
+    result = run.invoke(app, ["status", "--store", store.url])
+    assert result.exit_code == 3
+    assert "unproven: because 2" in result.stdout
+    assert "CorruptLabels: annotations/dog/detection.dog/" in " ".join(result.stdout.split())
+    assert "untouched" in result.stdout
+
+
 @pytest.mark.parametrize(("words", "name"), [(["nobody"], "UnknownShard"), (["--ontology", "none"], "UnknownOntology")])
 def test_status_names_what_the_store_does_not_have(store: Store, words: list[str], name: str) -> None:
     result = run.invoke(app, ["status", *words, "--store", store.url])

@@ -10,7 +10,7 @@ from training.data.annotations import FrameLabels
 from training.data.ontology import Ontology
 from training.data.shards import SceneGrid, Shard
 from training.data.sources import open_frames
-from training.domain.describe import MAX_FRAMES, condensed, describe, describe_missing, look, whole_tiles
+from training.domain.describe import MAX_FRAMES, condensed, describe, describe_each, look, undescribed, whole_tiles
 from training.domain.views import KEPT, VIEWS
 from training.errors import BadInput, UnknownShard
 from training.store.descriptors import Descriptor
@@ -74,9 +74,17 @@ def test_slivers_of_a_scene_are_not_looked_at_unless_there_is_nothing_else(shard
 def test_only_what_is_missing_is_described_and_kept(store: Store, shards: dict[str, Shard], quick_eye: Any) -> None:
     for shard in shards.values():
         store.add_shard(shard)
-    assert [one.shard_id for one in describe_missing(store, quick_eye, ["pond"]) if isinstance(one, Descriptor)] == ["pond"]
-    assert [one.shard_id for one in describe_missing(store, quick_eye, shards) if isinstance(one, Descriptor)] == ["road"]
-    assert list(describe_missing(store, quick_eye, shards)) == []
+    assert [
+        one.shard_id
+        for one in describe_each(store, quick_eye, undescribed(store, quick_eye, ["pond"]))
+        if isinstance(one, Descriptor)
+    ] == ["pond"]
+    assert [
+        one.shard_id
+        for one in describe_each(store, quick_eye, undescribed(store, quick_eye, shards))
+        if isinstance(one, Descriptor)
+    ] == ["road"]
+    assert list(describe_each(store, quick_eye, undescribed(store, quick_eye, shards))) == []
     assert store.descriptors.shard_ids(quick_eye.identity) == ["pond", "road"]
 
 
@@ -86,7 +94,7 @@ def test_frames_that_people_labelled_are_looked_at(store: Store, shards: dict[st
     unlabelled = describe(shards["pond"], quick_eye)
     left = max(set(range(32)) - set(unlabelled.frames_K.tolist()))
     store.annotate("pond", "ducks", [FrameLabels(shard_id="pond", frame_index=left, annotations=())])
-    (found,) = describe_missing(store, quick_eye, ["pond"])
+    (found,) = describe_each(store, quick_eye, undescribed(store, quick_eye, ["pond"]))
     assert isinstance(found, Descriptor)
     assert left in found.frames_K
     assert left not in unlabelled.frames_K
@@ -95,7 +103,7 @@ def test_frames_that_people_labelled_are_looked_at(store: Store, shards: dict[st
 def test_a_shard_that_cannot_be_read_says_why_and_stops_nobody(store: Store, shards: dict[str, Shard], quick_eye: Any) -> None:
     store.add_shard(replace(shards["pond"], shard_id="gone", uri="/nowhere/gone.mp4"))
     store.add_shard(shards["road"])
-    failure, found = describe_missing(store, quick_eye, ["gone", "road"])
+    failure, found = describe_each(store, quick_eye, undescribed(store, quick_eye, ["gone", "road"]))
     assert isinstance(failure, BadInput)
     assert "gone.mp4" in str(failure)
     assert isinstance(found, Descriptor)
@@ -104,4 +112,4 @@ def test_a_shard_that_cannot_be_read_says_why_and_stops_nobody(store: Store, sha
 
 def test_a_shard_that_is_not_in_the_store_is_an_error(store: Store, quick_eye: Any) -> None:
     with pytest.raises(UnknownShard):
-        list(describe_missing(store, quick_eye, ["nobody"]))
+        list(describe_each(store, quick_eye, undescribed(store, quick_eye, ["nobody"])))

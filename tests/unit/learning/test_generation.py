@@ -64,6 +64,15 @@ def test_another_seed_or_recipe_is_other_work(store: Store, change: dict[str, An
     assert store.registry.live("a", "squares") == 2
 
 
+def test_damaged_annotations_are_a_failure_of_their_shard(store: Store) -> None:
+    (part,) = (Path(store.url) / "annotations/a/squares").iterdir()
+    part.write_bytes(part.read_bytes()[:100])
+    plan = plan_fits(store, None, None, **HOW)
+    assert [job.shard_id for job in plan.jobs] == ["b"]
+    assert list(plan.failures) == ["a"]
+    assert plan.failures["a"].startswith("CorruptLabels: annotations/a/squares/0001.parquet: 100 bytes, ")
+
+
 def test_a_shard_whose_labels_break_what_nobody_foresaw_fails_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaking(store: Store, shard_id: str, *rest: Any) -> Any:
         if shard_id == "a":

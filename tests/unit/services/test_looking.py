@@ -16,7 +16,7 @@ from services.settings import Settings
 from training.data.pictures import encode_jpeg
 from training.data.sources import probe
 from training.domain.candidates import Candidates, Chosen
-from training.domain.describe import describe_missing
+from training.domain.describe import describe_each, undescribed
 from training.domain.nearest import Abstention
 from training.errors import BadPicture, HostUnavailable, StoreUnusable
 from training.models.backbones import Backbone
@@ -51,7 +51,7 @@ def striped(tmp_path: Path, eye: Eye) -> tuple[Store, Callable[[str, tuple[int, 
         store.add_shard(probe(str(folder), shard_id=shard_id))
         card = Card(shard_id=shard_id, ontology="cars", task="detection", classes=("car",), fit_key="x")
         store.registry.promote(shard_id, "cars", store.registry.publish(card, {"w": torch.zeros(1)}).generation, "test")
-        list(describe_missing(store, eye, [shard_id]))
+        list(describe_each(store, eye, undescribed(store, eye, [shard_id])))
 
     return store, add
 

@@ -18,6 +18,12 @@ def test_a_wrong_argument_is_refused_and_named(wrong: dict[str, str]) -> None:
         Settings.model_validate({"store": "x", **wrong})
 
 
+def test_fits_by_themselves_need_somebody_to_run_them() -> None:
+    with pytest.raises(ValidationError, match="label_studio_refit_after 5, needed a jobs_address"):
+        Settings(store="x", label_studio_refit_after=5)
+    assert Settings(store="x", label_studio_refit_after=5, jobs_address="http://head:8265").label_studio_refit_after == 5
+
+
 def test_a_store_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MICROMODELS_STORE", raising=False)
     with pytest.raises(ValidationError, match="store"):

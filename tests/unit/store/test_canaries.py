@@ -1,5 +1,6 @@
 """Trials of generations in a store: one at a time, whoever starts or ends them."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from training.errors import BadInput, ConflictingCanary, UnknownModel
+from training.errors import BadInput, ConflictingCanary, StoreUnusable, UnknownModel
 from training.store.canaries import Canary, CanaryLimits
 from training.store.store import Store
 
@@ -21,6 +22,19 @@ def store(tmp_path: Path) -> Store:
 
 def canary(**more: Any) -> Canary:
     return Canary(**{"shard_id": MODEL[0], "ontology": MODEL[1], "generation": 3, "against": 2, "share": 0.1, **more})
+
+
+def test_a_trial_of_a_newer_version_is_read_and_a_damaged_one_is_named(store: Store) -> None:
+    started = store.registry.canaries.start(canary())
+    (path,) = (Path(store.url) / "models").rglob("canary/0001.json")
+    document = json.loads(path.read_text())
+    document["limits"]["more_of_something"] = 1
+    path.write_text(json.dumps(document | {"since_then": "new"}))
+    assert store.registry.canaries.running() == [started]
+    del document["against"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(StoreUnusable, match=r"canary/0001.json: .*against.* needed every key"):
+        store.registry.canaries.running()
 
 
 def outcomes(calls: list[Callable[[], Canary]]) -> list[Canary | None]:

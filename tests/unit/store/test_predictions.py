@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from training.data.annotations import Annotation, FrameLabels
-from training.errors import BadInput, UnknownFrame
+from training.errors import BadInput, CorruptLabels, UnknownFrame
 from training.store.store import Store
 
 CLIP = ("dog", "detection.dog", 2)
@@ -82,6 +82,14 @@ def test_the_files_are_plain_parquet_that_others_read(store: Store) -> None:
         (2, "error", "gone"),
     ]
     assert rows[0]["shard_id"] == "2024"
+
+
+@pytest.mark.parametrize("left", [0, 40, -1])
+def test_a_damaged_object_is_named(store: Store, left: int) -> None:
+    key = store.predictions.write(*CLIP, 0, 2, [said(0), said(1)])
+    store.objects.put(key, store.objects.read(key)[:left])
+    with pytest.raises(CorruptLabels, match=re.escape(key)):
+        store.predictions.read(*CLIP)
 
 
 def test_the_snippet_of_the_page_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

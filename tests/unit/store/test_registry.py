@@ -267,6 +267,15 @@ def test_live_cards_reads_one_pointer_and_one_card_for_each_live_model(store: St
     assert not [key for key in objects.read_keys if key.endswith("safetensors")]
 
 
+def test_files_of_other_software_among_the_models_are_passed_over(store: Store, card: Card) -> None:
+    store.registry.publish(card, weights())
+    store.registry.promote(card.shard_id, card.ontology, 1, "first")
+    for folder in ("models", f"models/{card.shard_id}", f"models/{card.shard_id}/{card.ontology}"):
+        (Path(store.url) / folder / ".nfs000123").write_bytes(b"")
+    assert [one.ref for one in store.registry.live_cards()] == [f"{card.shard_id}@1"]
+    assert store.registry.ontologies(card.shard_id) == [card.ontology]
+
+
 @pytest.mark.parametrize("metrics", [{"recall": float("nan")}, {"recall": float("inf")}])
 def test_a_card_with_numbers_json_cannot_hold_is_refused(card: Card, metrics: dict[str, float]) -> None:
     with pytest.raises(BadInput, match="dog@0: recall is"):

@@ -431,11 +431,13 @@ def test_enough_newly_labelled_frames_start_one_fit_and_no_other_while_it_runs(
 
 
 def test_without_the_setting_or_a_cluster_labels_are_kept_and_nothing_is_fitted(
-    client_of: Callable[..., Any], pond: Store
+    client_of: Callable[..., Any], pond: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = FakeCluster()
     assert submitted(client_of(jobs=cluster), 5) == []
-    assert submitted(client_of(label_studio_refit_after=1), 6) == []
+    assert "no fit" not in caplog.text
+    assert submitted(client_of(jobs_address="http://head:8265", label_studio_refit_after=1), 6) == []
+    assert "no fit shard=pond ontology=flies error=JobsNotConfigured" in caplog.text
     assert cluster.commands == {}
     assert len(pond.labels("pond", "flies")) == 2
 
