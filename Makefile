@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # dozens of processes would each compile the source again
+NEED_DATA := precision_study.py routing.py sampler_study.py
+BENCHES = $(filter-out $(addprefix tests/benchmarks/,$(NEED_DATA)),$(shell grep -l __main__ tests/benchmarks/*.py))
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
 
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ help:
 	@echo 'make test-all  check, then all tests, the slow ones too'
 	@echo 'make check     ruff, ruff format --check, mypy, import-linter'
 	@echo 'make format    let ruff put the code in order'
-	@echo 'make bench     run the benchmarks in tests/benchmarks'
+	@echo 'make bench     run the benchmarks in tests/benchmarks that need no data, one after the other (an hour)'
 
 demo: $(STAMP)
 	@echo '==> demo: draws a world in ./demo, then add, fit, label, serve, report'
@@ -49,7 +51,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	@echo '==> benchmarks'
-	@set -e; for bench in tests/benchmarks/*.py; do echo "==> $$bench"; $(PY) "$$bench"; done
+	@set -e; for bench in $(BENCHES); do echo "==> $$bench"; OMP_NUM_THREADS=1 $(PY) "$$bench"; done
 
 $(PY):
 	@set -e; for python in $(CANDIDATES); do \

@@ -8,7 +8,7 @@ from functools import cache
 import ray
 from ray._private.state import available_resources_per_node
 
-__all__ = ["WorkerShape", "cluster_workers", "plan_workers"]
+__all__ = ["WorkerShape", "cluster_workers", "num_nodes", "plan_workers"]
 
 Nodes = Sequence[Mapping[str, float]]  # resources of each
 
@@ -45,6 +45,11 @@ def cluster_workers(nodes: Nodes | None = None) -> int:
     """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
     nodes = _nodes() if nodes is None else nodes
     return max(1, _places(nodes, per_gpu=1) or sum(int(node.get("CPU", 0)) for node in nodes))
+
+
+def num_nodes() -> int:
+    """Of the cluster that Ray is connected to, those that are alive."""
+    return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *, elastic: bool = False) -> WorkerShape:

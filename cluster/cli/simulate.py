@@ -51,7 +51,7 @@ def simulate(
     """
     from cluster.demo_pictures import pictures_of
     from cluster.report import write_report
-    from cluster.resources import cluster_workers
+    from cluster.resources import cluster_workers, num_nodes
     from cluster.session import ray_session
     from cluster.simulate import simulate as run
     from training.data.folder import labelled_folder, left_over
@@ -73,6 +73,8 @@ def simulate(
         detector = Detector(name=prelabel_model, weights="auto" if prelabel_weights == "hub" else prelabel_weights)
     resolve_weights(start)  # bad weights are told before anything else is done
     with _store(store) as url, ray_session(num_cpus=workers):
+        if store is None and num_nodes() > 1:
+            raise BadInput(f"simulate: without --store on a cluster of {num_nodes()} nodes, needed a store that all of them see")
         opened = Store.create(url)
         result = run(
             opened,

@@ -1,5 +1,6 @@
 """The verbs as Ray jobs: `ray job submit --working-dir . -- python -m cluster …`."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -61,3 +62,17 @@ def test_a_stopped_job_ends_in_order_and_the_next_one_goes_on(jobs: Any, tmp_pat
     said = jobs.run(*words)
     assert said.count("skipped") >= len(kept)
     assert finished() == set(shards)
+
+
+@pytest.mark.slow
+def test_tune_and_simulate_run_as_submitted_jobs(jobs: Any, tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "cam0", labelled=tuple(range(16)))
+    assert run.invoke(app, ["add", str(tmp_path / "data"), "--store", str(tmp_path / "store")]).exit_code == 0
+    recipe, result = tmp_path / "recipe.json", tmp_path / "simulated.json"
+    how = ["--recipe", "smoke", "--weights", "none"]
+    jobs.run("-m", "cluster", "tune", "--store", str(tmp_path / "store"), *how, "--trials", "2", "--out", str(recipe))
+    assert json.loads(recipe.read_text())["steps"] >= 1
+    words = ["simulate", str(tmp_path / "data"), "--store", str(tmp_path / "simulated"), *how, "--json", str(result)]
+    jobs.run("-m", "cluster", *words)
+    (shard,) = json.loads(result.read_text())["shards"]
+    assert shard["generations"][0]["frames_touched"] == 5

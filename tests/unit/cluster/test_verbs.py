@@ -1,5 +1,7 @@
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,17 @@ def test_the_store_can_come_from_the_environment(tmp_path: Path, monkeypatch: py
     result = run.invoke(app, ["fit", "no_such_shard"])
     assert "no_such_shard" in result.output
     assert result.exit_code in (2, 3)
+
+
+def test_a_simulation_on_several_nodes_needs_a_store_that_they_see(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw(tmp_path / "data", "one")
+    monkeypatch.setattr("cluster.session.ray_session", lambda num_cpus: nullcontext())
+    monkeypatch.setattr("cluster.resources.num_nodes", lambda: 3)
+    result = run.invoke(app, ["simulate", str(tmp_path / "data"), "--weights", "none"])
+    assert result.exit_code == 2
+    assert "without --store on a cluster of 3 nodes, needed a store that all of them see" in result.stderr
 
 
 def test_an_unknown_recipe_exits_2_before_any_work(tmp_path: Path) -> None:
