@@ -5,8 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE # dozens of processes would each compile the source again
-NEED_DATA := precision_study.py routing.py sampler_study.py
-BENCHES = $(filter-out $(addprefix tests/benchmarks/,$(NEED_DATA)),$(shell grep -l __main__ tests/benchmarks/*.py))
+NOT_ALONE := http_load.py precision_study.py routing.py sampler_study.py
+BENCHES = $(filter-out $(addprefix tests/benchmarks/,$(NOT_ALONE)),$(shell grep -l __main__ tests/benchmarks/*.py))
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
 
 .DEFAULT_GOAL := help

@@ -70,6 +70,18 @@ def test_every_node_of_the_service_is_set_as_the_ray_of_a_verb_is(manifest: Mani
     assert getattr(importlib.import_module(module), name)()
 
 
+@pytest.mark.parametrize("flavour", ["cpu", "gpu", "spot", "elastic"])
+def test_every_pod_sees_the_sources_at_one_path_and_cannot_change_them(flavour: str, manifest: Manifest) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for group in _groups(manifest, flavour):
+        pod = group["template"]["spec"]
+        (claim,) = (one["persistentVolumeClaim"] for one in pod["volumes"] if one["name"] == "sources")
+        (mount,) = (one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "sources")
+        assert (claim["readOnly"], mount["readOnly"]) == (True, True)
+        assert f"`{mount['mountPath']}` through a claim `{claim['claimName']}`" in page
+        assert f"cluster add {mount['mountPath']}\n" in page
+
+
 @pytest.mark.parametrize("run", ["fit", "label"])
 def test_the_entrypoint_is_a_verb_with_options_it_has(run: str, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     store = manifest(f"cpu/{run}", "ConfigMap")["data"]["MICROMODELS_STORE"]

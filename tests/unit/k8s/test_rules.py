@@ -194,7 +194,7 @@ def test_what_the_operator_or_we_would_not_run_is_refused(
     assert said in problem
 
 
-HEAD_VOLUME = "spec.headGroupSpec.template.spec.volumes.3"
+HEAD_VOLUME = "spec.headGroupSpec.template.spec.volumes.4"
 TOKEN = {"name": "autoscaler-token", "mountPath": TOKEN_FOLDER}
 HOME = {"name": "home", "mountPath": "/home/ray"}
 
