@@ -8,7 +8,6 @@ from training.data.annotations import FrameLabels
 from training.data.coco_writer import CocoText
 from training.data.ontology import Ontology
 from training.data.shards import Shard
-from training.loop.plausible import frame_size
 from training.store.store import Store
 
 __all__ = ["MEDIA_TYPES", "result_pieces"]
@@ -53,7 +52,7 @@ def _lines(store: Store, labelled: Iterable[JobShard]) -> Iterator[str]:
 
 
 def _line(shard: Shard, ontology: Ontology, of: JobShard, frame: FrameLabels, error: str | None = None) -> str:
-    height, width = frame_size(shard, frame.frame_index)
+    height, width = shard.size_hw(frame.frame_index)
     said = FrameLine(
         shard_id=of.shard_id,
         ontology=of.ontology,

@@ -19,7 +19,6 @@ from services.work_schemas import ActionsDone, AnswerIn, AnswerKept, AnswersIn, 
 from training.data.annotations import FrameLabels
 from training.loop.answers import FrameAnswer
 from training.loop.pending import pending, proposals
-from training.loop.plausible import frame_size
 from training.loop.recording import record
 from training.store.queue import QueuedFrame
 from training.store.store import Store
@@ -99,7 +98,7 @@ def _shown(store: Store, frames: Sequence[QueuedFrame]) -> list[FrameToDo]:
 
 
 def _to_do(store: Store, one: QueuedFrame, said: FrameLabels | None) -> FrameToDo:
-    height, width = frame_size(store.shard(one.shard_id), one.frame_index)
+    height, width = store.shard(one.shard_id).size_hw(one.frame_index)
     return FrameToDo(
         shard_id=one.shard_id,
         ontology=one.ontology,
@@ -138,7 +137,7 @@ def _kept(store: Store, given: Iterable[AnswerIn]) -> Receipt:
 
 
 def _answer(store: Store, given: AnswerIn) -> FrameAnswer:
-    names, size = store.ontology(given.ontology).keypoints, frame_size(store.shard(given.shard_id), given.frame_index)
+    names, size = store.ontology(given.ontology).keypoints, store.shard(given.shard_id).size_hw(given.frame_index)
     said = tuple(one.annotation(names, size) for one in given.annotations)
     same = {place: one.annotation_id for place, one in enumerate(given.annotations) if one.annotation_id is not None}
     return FrameAnswer(

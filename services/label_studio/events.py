@@ -19,7 +19,6 @@ from services.settings import Settings
 from training.data.annotations import FrameLabels
 from training.errors import BadRequest
 from training.loop.answers import FrameAnswer
-from training.loop.plausible import frame_size
 from training.loop.recording import record
 from training.store.store import Store
 
@@ -113,7 +112,7 @@ class Events:
         self, binding: Binding, frame: tuple[str, int], annotation: AnnotationEvent, notes: list[str]
     ) -> FrameAnswer | None:
         name, (shard_id, index) = binding.ontology.name, frame
-        height, width = frame_size(self._store.shard(shard_id), index)
+        height, width = self._store.shard(shard_id).size_hw(index)
         found = said(binding, annotation.result, (width, height), self._settings.max_image_pixels)
         if found is None:
             return None

@@ -22,7 +22,6 @@ from services.tally import tally
 from training.data.annotations import Annotation
 from training.errors import MicroModelError, TooLarge
 from training.loop.pending import proposed
-from training.loop.plausible import frame_size
 from training.store.card import Card
 
 __all__ = ["Predictor"]
@@ -95,7 +94,7 @@ class Predictor:
         found = proposed(store, frame[0], name, card.generation, {frame[1]}).get(frame[1])
         if found is None:
             return None
-        height, width = frame_size(store.shard(frame[0]), frame[1])
+        height, width = store.shard(frame[0]).size_hw(frame[1])
         return _Said(regions(binding, found.annotations, (width, height), card.generation))
 
     async def _asked(self, binding: Binding, subject: Subject) -> _Said:

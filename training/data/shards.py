@@ -93,6 +93,13 @@ class Shard:
         """Pixels of one upright frame, of one full tile for a scene."""
         return self.width, self.height
 
+    def size_hw(self, frame_index: int) -> tuple[int, int]:
+        """Height and width of one frame, pixels; tiles at the edge of a scene may be cut short."""
+        if self.scene is None:
+            return self.height, self.width
+        window = self.scene.window(self.first_frame + frame_index)
+        return window.height, window.width
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -9,7 +9,7 @@ from training.data.shards import Shard
 from training.errors import BadAnnotation, UnknownClass
 from training.loop.review import Vocabulary
 
-__all__ = ["frame_size", "plausible"]
+__all__ = ["plausible"]
 
 STICKS_OUT_PX = 1.0
 Bounds = tuple[float, float, float, float]
@@ -44,7 +44,7 @@ def plausible(about: Vocabulary, frame_index: int, drawn: Annotation) -> Annotat
 def _masked(shard: Shard, frame_index: int, drawn: Annotation) -> Annotation:
     if drawn.rle_counts is None:
         raise BadAnnotation(f"{drawn.class_name}: no mask, needed one")
-    height, width = frame_size(shard, frame_index)
+    height, width = shard.size_hw(frame_index)
     counts = rle_to_string({"size": [height, width], "counts": drawn.rle_counts}, height, width)
     box = mask_box(counts, height, width)
     if box is None:
@@ -64,7 +64,7 @@ def _pointed(about: Vocabulary, frame_index: int, drawn: Annotation) -> Annotati
             raise BadAnnotation(f"{drawn.class_name}: {name} at ({x:g}, {y:g}), needed a place within {(x1, y1, x2, y2)}")
     if drawn.bbox_xyxy is not None:
         return drawn
-    height, width = frame_size(about.shard, frame_index)
+    height, width = about.shard.size_hw(frame_index)
     return replace(drawn, bbox_xyxy=box_around(flat, (width, height), (about.shard.width, about.shard.height)))
 
 
@@ -79,18 +79,10 @@ def _cut(box: Bounds, bounds: Bounds, name: str) -> Bounds:
 
 
 def _check_home(shard: Shard, frame_index: int, box: Bounds) -> None:
-    height, width = frame_size(shard, frame_index)
+    height, width = shard.size_hw(frame_index)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     if not (0 <= x < width and 0 <= y < height):
         raise BadAnnotation(f"box {box} has its centre outside its {width}x{height} tile, needed it on the tile that has it")
-
-
-def frame_size(shard: Shard, frame_index: int) -> tuple[int, int]:
-    """Height and width of one frame; tiles at the edge of a scene may be cut short."""
-    if shard.scene is None:
-        return shard.height, shard.width
-    window = shard.scene.window(frame_index)
-    return window.height, window.width
 
 
 def _bounds(shard: Shard, frame_index: int) -> Bounds:
