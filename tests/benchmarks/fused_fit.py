@@ -106,7 +106,7 @@ def quality(fitted: BankFit, unseen: Sequence[LabelledFrames], device: str) -> d
     for position, shard in enumerate(unseen):
         said = bank.predict(shard.frames, [position] * len(shard.frames))
         size = (shard.frames[0].height, shard.frames[0].width)
-        found.append(task_for(shard.ontology).measure(shard.labels, said, size))
+        found.append(task_for(shard.ontology).measure(shard.labels, said, [size] * len(said)))
     return {name: float(np.mean([one[name] for one in found])) for name in ("precision", "recall", "mean_iou")}
 
 

@@ -71,9 +71,9 @@ def compare(truth: Truth, recipe_name: str, backbone: Backbone, seed: int) -> No
     said, spent = {}, {}
     for kind in (Precision.float32, Precision.bfloat16):
         said[kind], spent[kind] = answers(ready(fitted, backbone, seed, kind), unseen)
-    task, size = task_for(truth.ontology), (truth.shard.height, truth.shard.width)
-    exact, low = (task.measure(truth.of(others), some, size) for some in said.values())
-    alike = next(iter(task.measure(said[Precision.float32], said[Precision.bfloat16], size).values()))
+    task, sizes_hw = task_for(truth.ontology), [truth.shard.size_hw(index) for index in others]
+    exact, low = (task.measure(truth.of(others), some, sizes_hw) for some in said.values())
+    alike = next(iter(task.measure(said[Precision.float32], said[Precision.bfloat16], sizes_hw).values()))
     qualities = "  ".join(f"{name} {exact[name]:.3f} {low[name]:.3f}" for name in SHOWN if name in exact)
     times = " to ".join(f"{ms:.1f}" for ms in spent.values())
     name = f"{truth.shard.shard_id} {truth.ontology.task} {recipe_name} {seed}"

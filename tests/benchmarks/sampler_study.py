@@ -69,8 +69,8 @@ class Study:
 
     def tight_recall(self, predicted: Sequence[FrameLabels], frame_indices: set[int]) -> float:
         said = [frame for frame in predicted if frame.frame_index in frame_indices]
-        size = self.truth.shard.height, self.truth.shard.width
-        return task_for(self.truth.ontology).measure(self.truth.of(sorted(frame_indices)), said, size)["tight_recall"]
+        sizes_hw = [self.truth.shard.size_hw(frame.frame_index) for frame in said]
+        return task_for(self.truth.ontology).measure(self.truth.of(sorted(frame_indices)), said, sizes_hw)["tight_recall"]
 
     def _fit(self, seed: int, chosen: Sequence[int]) -> MicroModel:
         with open_frames(self.truth.shard) as source:

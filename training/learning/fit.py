@@ -125,7 +125,7 @@ def _learned_first(labelled: LabelledFrames, task: DenseTask | GridTask, recipe:
     """What the labels say before anything is fitted: input pixels per frame pixel, and what decoding may assume."""
     frame = max(labelled.frames, key=lambda frame: frame.width * frame.height)
     scale = input_scale(task.object_sizes(labelled.labels), width=frame.width, height=frame.height, recipe=recipe)
-    return scale, task.learned_limits(labelled.labels, (frame.height, frame.width))
+    return scale, task.learned_limits(labelled.labels, labelled.sizes_hw)
 
 
 def _add(bank: BankFit, labelled: LabelledFrames, network: Network, decoding: Mapping[str, Any]) -> None:

@@ -26,11 +26,13 @@ __all__ = ["HeldOut", "calibrated", "held_out_answers"]
 class HeldOut:
     """truth, answers: the same frames, in order; answers hold everything that was half believed, with scores.
 
+    sizes_hw: height and width of each, pixels.
     skipped: labelled frames that could not be held out, because without them nothing was left to learn from.
     """
 
     truth: tuple[FrameLabels, ...]
     answers: tuple[FrameLabels, ...]
+    sizes_hw: tuple[tuple[int, int], ...]
     skipped: int
 
 
@@ -58,7 +60,7 @@ def calibrated(
         counted = all(frame.window is None for frame in labelled.frames)
         decoding = task.calibrated(decoding, held.truth, held.answers, counted=counted)
         answers = [task.believed(frame, decoding, counted=counted) for frame in held.answers]
-        numbers |= task.measure(held.truth, answers, labelled.frames[0].image_HW3.shape[:2])
+        numbers |= task.measure(held.truth, answers, held.sizes_hw)
     return replace(model, decoding=decoding), {f"held_out_{name}": value for name, value in numbers.items()}
 
 
@@ -75,6 +77,7 @@ def held_out_answers(
     folds = min(recipe.folds, len(labelled.frames))
     truth: list[FrameLabels] = []
     answers: list[FrameLabels] = []
+    sizes_hw: list[tuple[int, int]] = []
     skipped = 0
     for fold in range(folds):
         held = range(fold, len(labelled.frames), folds)
@@ -89,8 +92,9 @@ def held_out_answers(
         model = fitted.models[labelled.shard_id]
         asked = model if isinstance(model.task, GridTask) else replace(model, decoding=model.task.permissive(model.decoding))
         truth += [labelled.labels[position] for position in held]
+        sizes_hw += [labelled.sizes_hw[position] for position in held]
         answers += Bank([asked], device).predict([labelled.frames[position] for position in held], [0] * len(held))
-    return HeldOut(truth=tuple(truth), answers=tuple(answers), skipped=skipped)
+    return HeldOut(truth=tuple(truth), answers=tuple(answers), sizes_hw=tuple(sizes_hw), skipped=skipped)
 
 
 def _without(labelled: LabelledFrames, held: Sequence[int]) -> LabelledFrames:

@@ -46,6 +46,11 @@ class LabelledFrames:
     others_scale: float = 1.0
     start: Start | None = None
 
+    @property
+    def sizes_hw(self) -> list[tuple[int, int]]:
+        """Height and width of each labelled frame, pixels."""
+        return [(frame.height, frame.width) for frame in self.frames]
+
     def __post_init__(self) -> None:
         if [frame.frame_index for frame in self.frames] != [label.frame_index for label in self.labels]:
             raise WrongShape(f"{self.shard_id}: {len(self.frames)} frames and {len(self.labels)} labels do not pair up")

@@ -46,7 +46,7 @@ def review(store: Store, truth: Truth, frame_indices: Sequence[int], proposed: S
 
 def _corrected(about: Vocabulary, frame: FrameLabels, said: FrameLabels) -> FrameLabels:
     """What is good enough, as it was said; instead of the rest, what is true."""
-    due = task_for(about.ontology).actions(frame, said, about.size)
+    due = task_for(about.ontology).actions(frame, said, about.shard.size_hw(frame.frame_index))
     (true, others), (found, _) = things(about.ontology, frame), things(about.ontology, said)
     true, found = paired(about, frame, true, found)
     left = [one for thing in (*found[: due.confirm], *true[due.confirm :]) for one in thing]

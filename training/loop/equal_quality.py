@@ -83,7 +83,7 @@ def _interpolated(truth: Truth, count: int) -> float:
         return 1.0
     size = truth.shard.height, truth.shard.width
     said = interpolate(truth.of(keys), [frame.frame_index for frame in rest], size)
-    return float(task_for(truth.ontology).measure(rest, said, size)[QUALITY[truth.ontology.task]])
+    return float(task_for(truth.ontology).measure(rest, said, [size] * len(rest))[QUALITY[truth.ontology.task]])
 
 
 def _keys(truth: Truth, count: int) -> list[int]:

@@ -50,7 +50,7 @@ def judge_generation(
     truth: Sequence[FrameLabels],
     live: Sequence[FrameLabels] | None,
     new: Sequence[FrameLabels],
-    frame_hw: tuple[int, int],
+    sizes_hw: Sequence[tuple[int, int]],
 ) -> Verdict:
     """Compare what two generations say about the audit frames gathered so far.
 
@@ -64,13 +64,13 @@ def judge_generation(
     Args:
         truth: every audit frame, completely labelled.
         live, new: the same frames in the same order; live is None when nothing is.
-        frame_hw: height and width of a frame in pixels.
+        sizes_hw: height and width of each frame, pixels.
     Raises:
         WrongShape: the frames are not the same.
     """
     for answers in (new,) if live is None else (live, new):
         _check_same(truth, answers)
-    mine = [task.actions(t, said, frame_hw) for t, said in zip(truth, new, strict=True)]
+    mine = [task.actions(*each) for each in zip(truth, new, sizes_hw, strict=True)]
     num_objects = sum(one.draw + one.adjust + one.confirm for one in mine)
     tally = _labels if num_objects else _frames
     if live is None:
@@ -79,7 +79,7 @@ def judge_generation(
         return Verdict(promote=True, status="provisional", reason=reason, new_score=score, num_objects=num_objects)
     if not truth:
         return Verdict(promote=True, status="unproven", reason="no audit frames")
-    theirs = [task.actions(t, said, frame_hw) for t, said in zip(truth, live, strict=True)]
+    theirs = [task.actions(*each) for each in zip(truth, live, sizes_hw, strict=True)]
     return _compared(tally(theirs), tally(mine), num_objects, len(truth))
 
 

@@ -80,7 +80,8 @@ def _verdict(store: Store, card: Card, live: int | None, device: torch.device | 
     truth = store.audit_labels(card.shard_id, card.ontology)
     new, *others = _answers(store, card, generations, truth, device)
     shard, task = store.shard(card.shard_id), task_for(store.ontology(card.ontology))
-    return judge_generation(task, truth, others[0] if others else None, new, (shard.height, shard.width))
+    sizes_hw = [shard.size_hw(frame.frame_index) for frame in truth]
+    return judge_generation(task, truth, others[0] if others else None, new, sizes_hw)
 
 
 def _answers(

@@ -60,13 +60,13 @@ def score_recipe(
     began = _compute_s(device)
     held = held_out_answers(labelled, recipe=replace(recipe, folds=folds), backbone=backbone, seed=seed, device=device)
     spent = _compute_s(device) - began
-    task, frame_hw = task_for(labelled.ontology), labelled.frames[0].image_HW3.shape[:2]
+    task = task_for(labelled.ontology)
     objects = sum(task.num_objects(frame) for frame in held.truth)
     if not objects:
         annotated = sum(bool(frame.annotations) for frame in labelled.labels)
         raise NothingToLearn(f"{labelled.shard_id}: {annotated} labelled frames with annotations, needed two to hold one out")
     due = Actions()
-    for truth, said in zip(held.truth, _believed(labelled, held, recipe), strict=True):
+    for truth, said, frame_hw in zip(held.truth, _believed(labelled, held, recipe), held.sizes_hw, strict=True):
         due += task.actions(truth, said, frame_hw)
     fits = min(folds, len(labelled.frames)) - bool(held.skipped)  # all annotations can be in one fold only
     return HeldOutScore(
@@ -90,7 +90,7 @@ def _believed(labelled: LabelledFrames, held: HeldOut, recipe: Recipe) -> list[F
     if isinstance(task, GridTask):
         return list(held.answers)
     counted = all(frame.window is None for frame in labelled.frames)
-    decoding = task.learned_limits(labelled.labels, labelled.frames[0].image_HW3.shape[:2])
+    decoding = task.learned_limits(labelled.labels, labelled.sizes_hw)
     if recipe.folds:
         decoding = task.calibrated(decoding, held.truth, held.answers, counted=counted)
     return [task.believed(frame, decoding, counted=counted) for frame in held.answers]

@@ -30,11 +30,6 @@ class Vocabulary(NamedTuple):
     shard: Shard
     ontology: Ontology
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of a frame in pixels."""
-        return self.shard.height, self.shard.width
-
 
 @dataclass(frozen=True, slots=True)
 class Deed:
@@ -100,10 +95,10 @@ def paired(about: Vocabulary, frame: FrameLabels, true: list[Thing], found: list
     """Both lists with what belongs together in the same place, the best pairs first and the rest behind them."""
     if not true or not found:
         return true, found
-    task = task_for(about.ontology)
+    task, frame_hw = task_for(about.ontology), about.shard.size_hw(frame.frame_index)
     worth_TF = _overlaps(true, found)
     for t, f in zip(*np.nonzero(worth_TF > 0), strict=True):
-        verdict = task.actions(replace(frame, annotations=true[t]), replace(frame, annotations=found[f]), about.size)
+        verdict = task.actions(replace(frame, annotations=true[t]), replace(frame, annotations=found[f]), frame_hw)
         worth_TF[t, f] += 2 * verdict.confirm + verdict.adjust + 4 * _stands(about, frame, true[t], found[f])
     pairs = sorted(zip(*linear_sum_assignment(-worth_TF), strict=True), key=lambda pair: -worth_TF[pair])
     left_T, left_F = (set(range(len(things))) - {pair[side] for pair in pairs} for side, things in enumerate((true, found)))
@@ -133,7 +128,7 @@ def _compared(
 ) -> tuple[list[tuple[Thing, Thing]], list[Thing], list[Thing]]:
     """(before, after) of what belongs together, what is new, and what is gone: as many as the task says."""
     (true, _), (found, _) = things(about.ontology, corrected), things(about.ontology, proposed)
-    due = task_for(about.ontology).actions(corrected, proposed, about.size)
+    due = task_for(about.ontology).actions(corrected, proposed, about.shard.size_hw(corrected.frame_index))
     true, found = paired(about, corrected, true, found)
     standing = sum(_stands(about, corrected, t, f) for t, f in zip(true, found, strict=False))
     good = min(max(standing, due.confirm + due.adjust), len(true), len(found))
@@ -145,8 +140,8 @@ def _stands(about: Vocabulary, frame: FrameLabels, after: Thing, before: Thing) 
     """Whether nothing was changed that the task would call a change, or a file can hold."""
     if len(after) != len(before) or not all(alike(a, b) for a, b in zip(after, before, strict=True)):
         return False
-    task = task_for(about.ontology)
-    return task.actions(replace(frame, annotations=after), replace(frame, annotations=before), about.size).due == 0
+    task, frame_hw = task_for(about.ontology), about.shard.size_hw(frame.frame_index)
+    return task.actions(replace(frame, annotations=after), replace(frame, annotations=before), frame_hw).due == 0
 
 
 def alike(a: Annotation, b: Annotation) -> bool:

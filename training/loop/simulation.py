@@ -86,7 +86,7 @@ def judge(truth: Truth, predicted: Sequence[FrameLabels], spent: Spent) -> dict[
     return {
         "frames_touched": len(truth.labels) - len(untouched),
         "frames_scored": len(untouched),
-        **task.measure(true, answers, size),
+        **task.measure(true, answers, [size] * len(true)),
         "e_count": spent.e_count(due=due, objects=objects),
         "e_count_ceiling": spent.e_count(due=Actions(), objects=objects),
         "e_time": spent.e_time(due=due, looks_due=len(untouched), objects=objects, seconds=seconds),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.models.objects import Objects, Seen
 from training.models.placements import Placements
-from training.models.planes import bumps, centres, highest, known
+from training.models.planes import bumps, highest, inside, known
 
 __all__ = ["CORE", "BoxTruth"]
 
@@ -92,9 +92,7 @@ class BoxTruth:
         """0 where nobody said what lies around a tile, and in boxes that are neither wanted nor wrong."""
         weight_VKhw = known(places, size, self.device)[:, None].repeat(1, self.num_classes, 1, 1)
         if len(box_O4):
-            (y1, y2), (x1, x2) = (torch.from_numpy(box_O4[:, axis::2, None]).float().to(self.device).unbind(1) for axis in (1, 0))
-            y, x = centres(size, self.device)
-            in_box_Ohw = ((y > y1) & (y < y2))[:, :, None] & ((x > x1) & (x < x2))[:, None, :]
+            in_box_Ohw = inside(box_O4, size, self.device)
             plane_O = view_O * self.num_classes + self.objects.class_O[row_O]
             weight_VKhw -= weight_VKhw * highest(in_box_Ohw.float(), plane_O, len(places) * self.num_classes).view_as(weight_VKhw)
         return weight_VKhw

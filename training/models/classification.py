@@ -46,7 +46,7 @@ class Classification:
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
         return []
 
-    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """Whether a frame shows exactly one class."""
         return {"one_class": self._one_class(labels), "min_score": YES}
 
@@ -81,7 +81,7 @@ class Classification:
         return len({annotation.class_name for annotation in frame.annotations})
 
     def measure(
-        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]
     ) -> dict[str, float]:
         """macro_f1 and accuracy over the frames that nobody called ambiguous; num_ambiguous says how many were left out."""
         from torchmetrics.functional.classification import multilabel_f1_score  # two seconds that a worker rarely needs

@@ -24,7 +24,7 @@ from training.models.actions import BOX_SECONDS, Actions
 from training.models.box_truth import CORE, BoxTruth
 from training.models.coco_metrics import measure_boxes
 from training.models.geometry import Placement
-from training.models.matching import match_boxes
+from training.models.matching import boxes_of, match_boxes
 from training.models.network import DenseNetwork, NetworkConfig
 from training.models.objects import Objects
 from training.models.overlap import nms
@@ -38,7 +38,7 @@ FREE_TURN = 0.0  # a turned box is no longer tight
 ALWAYS_SCORE, SOMETIMES_SCORE, NEVER_SCORE = 0.15, 0.3, 0.5
 LOWEST_SCORE = 0.03
 SCORE_FACTORS = (1.0, 0.85, 1.2, 0.7, 1.4, 0.5, 1.6, 0.35, 1.8, 0.25)  # nearest to 1 first
-MAX_OBJECTS = 300
+MAX_OBJECTS = 300  # on one picture; twice as many as a labelled frame has, where that is more
 MAX_LOG_RATIO = 4.0
 EPSILON = 1e-7  # of an area, square cells
 AGREEING = 5  # cells across, whose boxes of one object are averaged
@@ -65,7 +65,7 @@ class Detection:
     def free_turn(self, labels: Sequence[FrameLabels]) -> float:
         return FREE_TURN
 
-    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """Fewest and most objects of each class on a labelled frame; the scores believed up to each."""
         counts = np.array([[_boxes(frame)[1].count(name) for name in self.ontology.classes] for frame in labels])
         return {
@@ -93,7 +93,8 @@ class Detection:
 
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """Heat starts at a low prior (as in focal loss, Lin et al. 2017), distances at half the median side."""
-        sides = np.array([(x2 - x1, y2 - y1) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]])
+        boxes = [box for frame in labels for box in _boxes(frame)[0]] or [*boxes_of([a for f in labels for a in f.annotations])]
+        sides = np.array([(x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes])
         half_x, half_y = np.median(sides, axis=0) * network.config.scale / network.config.output_stride / 2
         log_half = torch.tensor([half_x, half_y, half_x, half_y], dtype=torch.float32).log()
         with torch.no_grad():
@@ -130,11 +131,11 @@ class Detection:
         return [self._picture_boxes(peaks[n], boxes[n], place, config, decoding) for n, place in enumerate(placements)]
 
     def num_objects(self, frame: FrameLabels) -> int:
-        """Every box is one thing to draw."""
+        """Every box is one thing to draw, but for those of which nothing is sure."""
         return len(_boxes(frame)[1])
 
     def measure(
-        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]
     ) -> dict[str, float]:
         """precision and recall at IoU 0.5, tight_recall at IoU 0.7, mean_iou over the objects found at 0.5; ap and ap50."""
         found = tight = said = there = 0
@@ -187,7 +188,7 @@ class Detection:
             return ()
         scores = peaks_Khw[k, row, column]
         boxes_M4 = boxes_4hw[:, row, column].T * config.output_stride
-        keep = nms(boxes_M4, scores, k, NMS_IOU)[:MAX_OBJECTS]
+        keep = nms(boxes_M4, scores, k, NMS_IOU)[: max(MAX_OBJECTS, 2 * sum(decoding["most"]))]
         in_frame = place.boxes_to_frame(boxes_M4[keep].cpu().numpy())
         if place.bounded:
             in_frame = in_frame.clip(0, [place.frame_width, place.frame_height] * 2)
@@ -223,9 +224,9 @@ def _centred(place: Placement, x: float, y: float) -> bool:
 
 
 def _boxes(frame: FrameLabels) -> tuple[NDArray[np.float32], list[str]]:
-    boxed = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None]
-    boxes_M4 = np.array([annotation.bbox_xyxy for annotation in boxed], np.float32).reshape(-1, 4)
-    return boxes_M4, [annotation.class_name for annotation in boxed]
+    """Of those that are not ambiguous, with their classes."""
+    sure = [annotation for annotation in frame.annotations if annotation.bbox_xyxy is not None and not annotation.ambiguous]
+    return boxes_of(sure), [annotation.class_name for annotation in sure]
 
 
 def _cells_to_boxes(log_distances_N4hw: Tensor) -> Tensor:

@@ -65,9 +65,9 @@ class Keypoints:
         agreement = float(np.linalg.norm(known.mean(axis=0))) if len(known) else 1.0
         return 180.0 if agreement < SAME_HEADING else TILT
 
-    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """Detection's, and how far boxes reach beyond their points, if that is much the same for all labelled objects."""
-        return {**self._boxes.learned_limits(labels, frame_hw), "margins": common_margins(labels)}
+        return {**self._boxes.learned_limits(labels, sizes_hw), "margins": common_margins(labels)}
 
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return self._boxes.permissive(decoding)
@@ -127,7 +127,7 @@ class Keypoints:
         return self._boxes.num_objects(frame)
 
     def measure(
-        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]
     ) -> dict[str, float]:
         """Detection's; pck of all labelled points (those of missed objects are wrong); rmse_px, oks of found objects; ap_oks."""
         right: list[bool] = []
@@ -141,7 +141,7 @@ class Keypoints:
             for t in match.missed:
                 right += [False] * len(labelled_points(true.annotations[t])[0])
         return {
-            **self._boxes.measure(truth, predicted, frame_hw),
+            **self._boxes.measure(truth, predicted, sizes_hw),
             "pck": float(np.mean(right)) if right else 1.0,
             "rmse_px": float(np.sqrt(np.mean(squared))) if squared else 0.0,
             **measure_points(truth, predicted, self.ontology.keypoints),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.models.placements import Placements
 
-__all__ = ["bumps", "centres", "highest", "known"]
+__all__ = ["bumps", "centres", "highest", "inside", "known"]
 
 Size = tuple[int, int]  # rows and columns
 
@@ -35,6 +35,14 @@ def bumps(at_O2: NDArray[np.float64], spread_O2: NDArray[np.float64], size: Size
     column_O, row_O = torch.from_numpy(at_O2.astype(np.int64).T).to(device)
     bump_Ohw[torch.arange(len(at_O2), device=device), row_O, column_O] = 1
     return bump_Ohw
+
+
+def inside(box_O4: NDArray[np.float64], size: Size, device: torch.device) -> Tensor:
+    """(O, h, w): which cells have their centre in a box, xyxy in cells."""
+    (y1, y2), (x1, x2) = (torch.from_numpy(box_O4[:, axis::2, None]).float().to(device).unbind(1) for axis in (1, 0))
+    y, x = centres(size, device)
+    in_box_Ohw: Tensor = ((y > y1) & (y < y2))[:, :, None] & ((x > x1) & (x < x2))[:, None, :]
+    return in_box_Ohw
 
 
 def highest(map_Ohw: Tensor, plane_O: NDArray[np.int64], num_planes: int) -> Tensor:

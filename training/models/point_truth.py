@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.models.box_truth import BoxTruth
 from training.models.placements import Placements
-from training.models.planes import bumps, centres, highest, known
+from training.models.planes import bumps, centres, highest, inside, known
 
 __all__ = ["PointTruth"]
 
@@ -31,7 +31,10 @@ class PointTruth:
         return PointTruth(boxes=self.boxes.joined([other.boxes for other in others]))
 
     def targets(self, frame_V: NDArray[np.int64], places: Placements, stride: int) -> dict[str, Tensor]:
-        """Detection's; point (V, P, h, w) heat, point_weight (V, 1, h, w); offset (V, 2P, h, w) and its weight (V, P, h, w)."""
+        """Detection's; point (V, P, h, w) heat, point_weight (V, 1, h, w); offset (V, 2P, h, w) and its weight (V, P, h, w).
+
+        Nothing is taught in ambiguous boxes: neither that their points are there, nor that they are not.
+        """
         size = (places.height // stride, places.width // stride)
         seen = self.boxes.objects.seen(frame_V, places)
         sure_O = ~self.boxes.objects.ambiguous_O[seen.row_O]
@@ -40,9 +43,18 @@ class PointTruth:
         return {
             **self.boxes.about(seen, places, stride),
             "point": self._heat(view_O, points_OP3, len(places), size),
-            "point_weight": known(places, size, self.boxes.device)[:, None],
+            "point_weight": self._weight(seen.view_O[~sure_O], seen.box_O4[~sure_O] / stride, places, size),
             **self._offsets(view_O, box_O4, points_OP3, len(places), size),
         }
+
+    def _weight(
+        self, view_O: NDArray[np.int64], box_O4: NDArray[np.float64], places: Placements, size: tuple[int, int]
+    ) -> Tensor:
+        weight_Vhw = known(places, size, self.boxes.device)
+        if len(box_O4):
+            unsure_Ohw = inside(box_O4, size, self.boxes.device).float()
+            weight_Vhw = weight_Vhw * (1 - highest(unsure_Ohw, view_O, len(places)))
+        return weight_Vhw[:, None]
 
     def _heat(self, view_O: NDArray[np.int64], points_OP3: NDArray[np.float64], num_views: int, size: tuple[int, int]) -> Tensor:
         num_points, at_OP2 = points_OP3.shape[1], points_OP3[..., :2]

@@ -4,7 +4,8 @@ Pixels that no mask covers are background, unless the labelled frames are covere
 pixels nobody decided about, from which nothing is learned and on which nothing is judged. Loss: cross-entropy with soft
 Dice (Milletari et al., V-Net, 2016).
 
-N pictures, K classes, H x W pixels. A class map holds 0 for background, k + 1 for class k, IGNORE for undecided.
+N pictures, K classes, H x W pixels. A class map holds 0 for background, k + 1 for class k, IGNORE for undecided
+and for what is labelled as ambiguous.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,15 +51,16 @@ class Segmentation:
         return {"mask": 1 + len(self.ontology.classes)}
 
     def object_sizes(self, labels: Sequence[FrameLabels]) -> list[float]:
-        boxes = [a.bbox_xyxy for frame in labels for a in frame.annotations if a.bbox_xyxy is not None]
+        sure = [a for frame in labels for a in frame.annotations if not a.ambiguous]
+        boxes = [a.bbox_xyxy for a in sure if a.bbox_xyxy is not None]
         return [float(np.sqrt((x2 - x1) * (y2 - y1))) / DETAIL for x1, y1, x2, y2 in boxes]
 
     def free_turn(self, labels: Sequence[FrameLabels]) -> float:
         return FREE_TURN
 
-    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
+    def learned_limits(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
         """Whether there is a background at all."""
-        return {"background": not self._complete(labels, frame_hw)}
+        return {"background": not self._complete(labels, sizes_hw)}
 
     def permissive(self, decoding: Mapping[str, Any]) -> dict[str, Any]:
         return dict(decoding)
@@ -104,22 +106,22 @@ class Segmentation:
 
     def num_objects(self, frame: FrameLabels) -> int:
         """Masks of one class are one thing to draw."""
-        return len({annotation.class_name for annotation in frame.annotations})
+        return len({annotation.class_name for annotation in frame.annotations if not annotation.ambiguous})
 
     def measure(
-        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]
     ) -> dict[str, float]:
         """j, f and miou; see mask_metrics."""
-        unsaid = IGNORE if self._complete(truth, frame_hw) else 0
+        unsaid = IGNORE if self._complete(truth, sizes_hw) else 0
         pairs = (
             (self._class_map(true, frame_hw, unsaid), self._class_map(said, frame_hw, 0))
-            for true, said in zip(truth, predicted, strict=True)
+            for true, said, frame_hw in zip(truth, predicted, sizes_hw, strict=True)
         )
         return measure_masks(pairs, num_classes=len(self.ontology.classes), ignore=IGNORE)
 
     def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:
         """A mask of IoU 0.5 to 0.7 is adjusted; below it is deleted and drawn anew."""
-        unsaid = IGNORE if self._complete([truth], frame_hw) else 0
+        unsaid = IGNORE if self._complete([truth], [frame_hw]) else 0
         true, said = self._class_map(truth, frame_hw, unsaid), self._class_map(predicted, frame_hw, 0)
         total = Actions()
         for value in self._value.values():
@@ -133,13 +135,16 @@ class Segmentation:
             )
         return total
 
-    def _complete(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> bool:
-        covered = [float((self._class_map(frame, frame_hw, 0) > 0).mean()) for frame in labels]
+    def _complete(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> bool:
+        covered = [float((self._class_map(*pair, 0) != 0).mean()) for pair in zip(labels, sizes_hw, strict=True)]
         return bool(covered) and float(np.median(covered)) >= COMPLETE
 
     def _class_map(self, frame: FrameLabels, frame_hw: tuple[int, int], unsaid: int) -> NDArray[np.int64]:
-        said = tuple((self._value[a.class_name], a.rle_counts) for a in frame.annotations if a.rle_counts is not None)
-        painted = _paint(said, frame_hw)
+        """What somebody said is ambiguous is undecided, where nothing else is said."""
+        masks = [a for a in frame.annotations if a.rle_counts is not None]
+        unsure = tuple((IGNORE, a.rle_counts) for a in masks if a.ambiguous)
+        sure = tuple((self._value[a.class_name], a.rle_counts) for a in masks if not a.ambiguous)
+        painted = _paint(unsure + sure, frame_hw)
         return np.where(painted == 0, unsaid, painted)
 
     def _masks(self, logits_Khw: Tensor, place: Placement, decoding: Mapping[str, Any]) -> tuple[Annotation, ...]:

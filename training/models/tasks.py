@@ -42,8 +42,11 @@ class Task(Protocol):
         """Side in frame pixels of what must stay visible; the resolution policy reads it. Empty when size does not matter."""
         ...
 
-    def learned_limits(self, labels: Sequence[FrameLabels], frame_hw: tuple[int, int]) -> dict[str, Any]:
-        """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`."""
+    def learned_limits(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        """What decoding may assume after seeing the labelled frames; stored in the card as `decoding`.
+
+        sizes_hw: height and width of each frame, pixels.
+        """
         ...
 
     def decode(
@@ -61,13 +64,13 @@ class Task(Protocol):
         ...
 
     def measure(
-        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], frame_hw: tuple[int, int]
+        self, truth: Sequence[FrameLabels], predicted: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]
     ) -> dict[str, float]:
-        """Quality of the same frames' labels, by the names the field uses. frame_hw: height and width in pixels."""
+        """Quality of the same frames' labels, by the names the field uses. sizes_hw: height and width of each, pixels."""
         ...
 
     def actions(self, truth: FrameLabels, predicted: FrameLabels, frame_hw: tuple[int, int]) -> Actions:
-        """What a person must do to one frame so that it says what is true."""
+        """What a person must do to one frame so that it says what is true. frame_hw: its height and width, pixels."""
         ...
 
 

@@ -65,7 +65,7 @@ def prepared(shard_id: str, task: str, recipe: Recipe, backbone: Backbone) -> Fi
     torch.manual_seed(0)
     shard = labelled(shard_id, task)
     what = task_for(shard.ontology)
-    decoding = what.learned_limits(shard.labels, (64, 96))
+    decoding = what.learned_limits(shard.labels, shard.sizes_hw)
     fit = prepare(shard, what, 1.0, decoding, recipe=recipe, backbone=backbone, seed=0, device=torch.device("cpu"))  # type: ignore[arg-type]
     fit.network.double()
     return fit

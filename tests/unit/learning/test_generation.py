@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from training.data import rle
 from training.data.annotations import Annotation, FrameLabels, labels_hash
 from training.data.ontology import Ontology
 from training.data.sources import probe
@@ -62,6 +64,35 @@ def test_another_seed_or_recipe_is_other_work(store: Store, change: dict[str, An
     fit_all(store)
     assert fit_all(store, **change) == ["a", "b"]
     assert store.registry.live("a", "squares") == 2
+
+
+def test_masks_on_tiles_that_the_edge_of_a_scene_cuts_short_are_fitted_and_judged(tmp_path: Path) -> None:
+    pixels_HW3 = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    Image.fromarray(pixels_HW3).save(tmp_path / "field.png")
+    store = Store.create(str(tmp_path / "store"))
+    shard = probe(tmp_path / "field.png", tile=64)
+    store.add_shard(shard)
+    store.add_ontology(Ontology(name="ground", task="segmentation", classes=("road",)))
+    assert [shard.size_hw(index) for index in range(4)] == [(64, 64), (64, 36), (36, 64), (36, 36)]
+    labels = [_road(shard.shard_id, index, shard.size_hw(index)) for index in range(4)]
+    store.annotate(shard.shard_id, "ground", labels[:2])
+    store.annotate(shard.shard_id, "ground", labels[2:], audit=True)
+    how = {**HOW, "recipe": replace(HOW["recipe"], folds=2)}
+    for seed in (0, 1):
+        plan = plan_fits(store, None, None, **{**how, "seed": seed})
+        (receipt,) = go_live(store, fit_jobs(store, plan.jobs, **{**how, "seed": seed}))
+        assert receipt.error is None
+    decision = store.registry.decision(shard.shard_id, "ground", 2)
+    assert decision is not None
+    assert "2 audit frames" in decision.reason
+
+
+def _road(shard_id: str, index: int, size_hw: tuple[int, int]) -> FrameLabels:
+    painted = np.zeros(size_hw, np.bool_)
+    painted[:20, :30] = True
+    counts = rle.encode(painted)
+    road = Annotation(class_name="road", bbox_xyxy=rle.mask_box(counts, *size_hw), rle_counts=counts, provenance="human")
+    return FrameLabels(shard_id=shard_id, frame_index=index, annotations=(road,))
 
 
 def test_damaged_annotations_are_a_failure_of_their_shard(store: Store) -> None:

@@ -20,7 +20,7 @@ LARGE = 2**40
 
 def ready(labelled: LabelledFrames, recipe: Recipe = HEAD, scale: float = 1.0) -> Fit:
     task = task_for(labelled.ontology)
-    decoding = task.learned_limits(labelled.labels, (64, 96))
+    decoding = task.learned_limits(labelled.labels, labelled.sizes_hw)
     device = torch.device("cpu")
     return prepare(labelled, task, scale, decoding, recipe=recipe, backbone=SCRATCH, seed=0, device=device)  # type: ignore[arg-type]
 

@@ -33,7 +33,7 @@ def shows(index: int, name: str) -> FrameLabels:
 
 
 def judge(truth: list[FrameLabels], live: list[FrameLabels] | None, new: list[FrameLabels]) -> Verdict:
-    return judge_generation(DETECTION, truth, live, new, HW)
+    return judge_generation(DETECTION, truth, live, new, [HW] * len(truth))
 
 
 def test_the_first_generation_goes_live_provisionally_with_or_without_audits() -> None:
@@ -123,7 +123,7 @@ def test_where_nothing_is_ever_there_frames_are_counted() -> None:
 def test_classes_of_whole_frames_are_judged_by_the_same_score() -> None:
     truth = [shows(index, "day" if index % 10 else "night") for index in range(100)]  # 90 days, 10 nights
     always_day = [shows(index, "day") for index in range(100)]
-    verdict = judge_generation(CLASSES, truth, truth, always_day, HW)
+    verdict = judge_generation(CLASSES, truth, truth, always_day, [HW] * len(truth))
     assert (verdict.promote, verdict.status, verdict.live_score, verdict.new_score) == (False, "worse", 1.0, 0.9)
 
 

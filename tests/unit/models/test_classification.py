@@ -28,12 +28,12 @@ def decoded(limits: dict[str, object], *logits: float) -> list[str]:
 
 
 def test_where_every_labelled_frame_has_one_class_the_strongest_is_the_answer() -> None:
-    limits = Classification(ONTOLOGY).learned_limits([frame("sun"), frame("rain")], HW)
+    limits = Classification(ONTOLOGY).learned_limits([frame("sun"), frame("rain")], [HW] * 2)
     assert decoded(limits, -3.0, -1.0, -2.0) == ["rain"]
 
 
 def test_where_labelled_frames_have_several_classes_or_none_each_class_is_a_question_of_its_own() -> None:
-    limits = Classification(ONTOLOGY).learned_limits([frame("sun", "rain"), frame()], HW)
+    limits = Classification(ONTOLOGY).learned_limits([frame("sun", "rain"), frame()], [HW] * 2)
     assert decoded(limits, 2.0, 1.0, -2.0) == ["sun", "rain"]
     assert decoded(limits, -3.0, -1.0, -2.0) == []
 
@@ -48,14 +48,16 @@ def test_scores_are_the_softmax_of_one_class_and_the_sigmoid_of_several() -> Non
 
 
 def test_frames_called_ambiguous_are_not_judged() -> None:
-    measured = Classification(ONTOLOGY).measure([frame("sun"), frame("rain", ambiguous=True)], [frame("sun"), frame("sun")], HW)
+    measured = Classification(ONTOLOGY).measure(
+        [frame("sun"), frame("rain", ambiguous=True)], [frame("sun"), frame("sun")], [HW] * 2
+    )
     assert measured == {"macro_f1": 1.0, "accuracy": 1.0, "num_ambiguous": 1.0}
 
 
 def test_macro_f1_of_a_case_computed_by_hand() -> None:
     truth = [frame("sun"), frame("sun"), frame("rain"), frame("rain")]
     said = [frame("sun"), frame("rain"), frame("rain"), frame("rain")]
-    measured = Classification(ONTOLOGY).measure(truth, said, HW)
+    measured = Classification(ONTOLOGY).measure(truth, said, [HW] * len(truth))
     assert measured["macro_f1"] == pytest.approx((2 / 3 + 4 / 5) / 2), "snow is nowhere and does not count"
     assert measured["accuracy"] == 0.75
 

@@ -43,6 +43,32 @@ def answers(targets: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {"heat": torch.logit(targets["heat"].clamp(1e-4, 1 - 1e-4)), "box": distances.log()}
 
 
+def crowd(x1: float, y1: float, x2: float, y2: float) -> Annotation:
+    return replace(box(x1, y1, x2, y2), ambiguous=True)
+
+
+def test_a_crowd_is_no_object_and_what_is_found_in_it_no_mistake() -> None:
+    task, truth = Detection(ONTOLOGY), frame(crowd(0, 0, 100, 60), box(104, 4, 120, 20))
+    assert task.num_objects(truth) == 1
+    assert task.learned_limits([truth], [(64, 128)])["most"] == [1, 0]
+    said = frame(box(10, 10, 30, 30, score=0.9), box(104, 4, 120, 20, score=0.8))
+    measured = task.measure([truth], [said], [(64, 128)])
+    assert (measured["precision"], measured["recall"]) == (1.0, 1.0)
+    assert task.actions(truth, said, (64, 128)) == Actions(confirm=1)
+    outside = frame(box(90, 10, 118, 30, score=0.9))
+    assert task.actions(frame(crowd(0, 0, 100, 60)), outside, (64, 128)) == Actions(delete=1), "a third of it lies in the crowd"
+
+
+def test_as_many_objects_come_back_as_frames_were_labelled_with() -> None:
+    heat = torch.full((1, 2, 40, 80), -9.0)
+    heat[0, 0, ::2, ::2] = 3.0  # 800 objects, each of a cell
+    outputs = {"heat": heat, "box": torch.full((1, 4, 40, 80), -0.7)}
+    place = Placement(frame_width=640, frame_height=320, width=640, height=320, scale_x=1.0, scale_y=1.0)
+    task = Detection(ONTOLOGY)
+    assert len(task.decode(outputs, [place], CONFIG, EASY)[0]) == 300
+    assert len(task.decode(outputs, [place], CONFIG, {**EASY, "most": [450, 0]})[0]) == 800
+
+
 def test_targets_learned_by_heart_decode_to_the_labels() -> None:
     task = Detection(ONTOLOGY)
     labels = frame(box(10, 8, 42, 40), box(60, 20, 120, 60, "bus"))
@@ -97,7 +123,7 @@ def test_what_lies_around_a_tile_is_neither_learned_nor_answered() -> None:
 
 def test_calibration_asks_for_the_scores_that_held_out_frames_call_for() -> None:
     task = Detection(ONTOLOGY)
-    limits = task.learned_limits([frame(box(4, 4, 28, 28))], (64, 128))
+    limits = task.learned_limits([frame(box(4, 4, 28, 28))], [(64, 128)])
     right, wrong = box(4, 4, 28, 28, score=0.12), box(80, 20, 120, 60, score=0.5)
     unsure = [frame(right)] * 3
     lower = task.calibrated(limits, [frame(box(4, 4, 28, 28))] * 3, unsure, counted=True)
@@ -113,18 +139,18 @@ def test_what_no_labelled_frame_had_must_be_surer_to_be_believed() -> None:
     one, two = box(4, 4, 28, 28), box(80, 20, 120, 60)
     outputs = answers(targets_of([frame(one, two)], PLACE))
     outputs["heat"] = outputs["heat"].clamp(max=float(torch.logit(torch.tensor(0.4))))
-    limits = task.learned_limits([frame(one), frame(one)], (64, 128))
+    limits = task.learned_limits([frame(one), frame(one)], [(64, 128)] * 2)
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 1, "0.4 is enough for the first, not for a second"
     tile = replace(PLACE, bounded=False)
     assert len(task.decode(outputs, [tile], CONFIG, limits)[0]) == 2, "a tile is cut anywhere: its number of objects says nothing"
-    limits = task.learned_limits([frame(one), frame(one, two)], (64, 128))
+    limits = task.learned_limits([frame(one), frame(one, two)], [(64, 128)] * 2)
     assert len(task.decode(outputs, [PLACE], CONFIG, limits)[0]) == 2, "two were seen before"
 
 
 def test_measures_of_a_case_computed_by_hand() -> None:
     truth = [frame(box(0, 0, 10, 10), box(20, 0, 30, 10))]
     predicted = [frame(box(0, 0, 10, 6, score=0.9), box(50, 0, 60, 10, score=0.8))]
-    measured = Detection(ONTOLOGY).measure(truth, predicted, (64, 128))
+    measured = Detection(ONTOLOGY).measure(truth, predicted, [(64, 128)] * len(truth))
     shares = {"precision": 0.5, "recall": 0.5, "tight_recall": 0.0, "mean_iou": np.float32(0.6)}
     assert {name: measured[name] for name in shares} == shares
     assert measured["ap50"] == pytest.approx(51 / 101), "one of two objects found, before anything else"

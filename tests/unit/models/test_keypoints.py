@@ -32,6 +32,16 @@ def frame(*mice: Annotation) -> FrameLabels:
     return FrameLabels(shard_id="s", frame_index=0, annotations=mice)
 
 
+def test_nothing_is_taught_in_an_ambiguous_box_and_its_points_are_no_background() -> None:
+    unsure = replace(mouse(100), ambiguous=True)
+    targets = targets_of([frame(mouse(20), unsure)], PLACE)
+    rows, columns = slice(24 // 4, 72 // 4), slice(100 // 4, 140 // 4)
+    weight_hw = targets["point_weight"][0, 0]
+    assert float(weight_hw[rows, columns].max()) == 0.0
+    assert float(weight_hw.sum()) == weight_hw.numel() - 12 * 10
+    assert float(targets["point"][0, 0, 50 // 4, 130 // 4]) == 0.0
+
+
 def targets_of(labels: list[FrameLabels], place: Placement) -> dict[str, torch.Tensor]:
     """Of one view of one frame."""
     truth = Keypoints(ONTOLOGY).truth(labels, [HW], {}, torch.device("cpu"))
@@ -94,10 +104,10 @@ def test_pck_and_rmse_of_a_case_computed_by_hand() -> None:
     said = Annotation(
         class_name="mouse", bbox_xyxy=true.bbox_xyxy, keypoints_xyv=tuple(moved.ravel()), score=0.9, provenance="model"
     )
-    measured = Keypoints(ONTOLOGY).measure([frame(true)], [frame(said)], HW)
+    measured = Keypoints(ONTOLOGY).measure([frame(true)], [frame(said)], [HW])
     assert measured["pck"] == pytest.approx(2 / 3)
     assert measured["rmse_px"] == pytest.approx(np.sqrt((9 + 16 + 144) / 3))
-    missed = Keypoints(ONTOLOGY).measure([frame(true, mouse(100))], [frame(said)], HW)
+    missed = Keypoints(ONTOLOGY).measure([frame(true, mouse(100))], [frame(said)], [HW])
     assert missed["pck"] == pytest.approx(2 / 6), "the points of a missed object are wrong"
     assert missed["recall"] == 0.5
     assert missed["oks"] == measured["oks"] == pytest.approx(np.exp(-np.array([9, 16, 144]) / 5.088).mean())
@@ -123,7 +133,7 @@ def drawn_around(annotation: Annotation, margin: float) -> Annotation:
 def test_boxes_drawn_around_points_are_found_around_points() -> None:
     task = Keypoints(ONTOLOGY)
     labelled = [frame(drawn_around(mouse(20.0), 0.2)), frame(drawn_around(mouse(120.0), 0.2))]
-    limits = task.learned_limits(labelled, HW)
+    limits = task.learned_limits(labelled, [HW] * len(labelled))
     np.testing.assert_allclose(limits["margins"], [0.2] * 4, atol=1e-6)
     (truth,) = labelled[0].annotations
     outputs = answers(targets_of([labelled[0]], PLACE))
@@ -137,4 +147,4 @@ def test_boxes_drawn_around_points_are_found_around_points() -> None:
 
 def test_boxes_that_reach_differently_far_are_left_to_detection() -> None:
     labelled = [frame(drawn_around(mouse(20.0), 0.05)), frame(drawn_around(mouse(120.0), 0.4))]
-    assert Keypoints(ONTOLOGY).learned_limits(labelled, HW)["margins"] is None
+    assert Keypoints(ONTOLOGY).learned_limits(labelled, [HW] * len(labelled))["margins"] is None

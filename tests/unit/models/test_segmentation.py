@@ -1,5 +1,7 @@
 """Segmentation by hand-computed cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,12 +43,34 @@ def targets_of(labels: list[FrameLabels], place: Placement, *, background: bool 
 def test_pixels_that_no_mask_covers_are_background_unless_the_frames_are_covered_almost_completely() -> None:
     task = Segmentation(ONTOLOGY)
     sparse, dense = frame(road=mask(40, 64)), frame(road=mask(40, 64), grass=mask(0, 38))
-    assert task.learned_limits([sparse], HW) == {"background": True}
-    assert task.learned_limits([dense], HW) == {"background": False}
+    assert task.learned_limits([sparse], [HW]) == {"background": True}
+    assert task.learned_limits([dense], [HW]) == {"background": False}
     (wanted,) = targets_of([sparse], PLACE, background=True)["mask"]
     assert (int(wanted[50, 5]), int(wanted[39, 5])) == (1, 0)
     (wanted,) = targets_of([dense], PLACE, background=False)["mask"]
     assert (int(wanted[50, 5]), int(wanted[39, 5]), int(wanted[5, 5])) == (1, IGNORE, 2)
+
+
+def test_an_ambiguous_mask_is_neither_learned_nor_judged() -> None:
+    task, unsure = Segmentation(ONTOLOGY), frame(road=mask(30, 50))
+    unsure = replace(unsure, annotations=tuple(replace(one, ambiguous=True) for one in unsure.annotations))
+    truth = replace(unsure, annotations=(*unsure.annotations, *frame(grass=mask(45, 64)).annotations))
+    (wanted,) = targets_of([truth], PLACE)["mask"]
+    assert (int(wanted[35, 5]), int(wanted[47, 5]), int(wanted[5, 5])) == (IGNORE, 2, 0)
+    assert task.num_objects(truth) == 1
+    assert task.actions(unsure, frame(), HW) == task.actions(unsure, frame(road=mask(30, 50)), HW) == Actions()
+    measured = task.measure([truth], [frame(grass=mask(45, 64), road=mask(30, 45))], [HW])
+    assert (measured["j"], measured["miou"]) == (1.0, 1.0)
+
+
+def test_frames_of_several_sizes_are_learned_and_measured_each_by_its_own() -> None:
+    task, whole = Segmentation(ONTOLOGY), frame(road=mask(40, 64))
+    painted = np.zeros((30, 50), np.bool_)
+    painted[10:] = True
+    cut = replace(frame(road=painted), frame_index=1)
+    sizes = [HW, (30, 50)]
+    assert task.learned_limits([whole, cut], sizes) == {"background": True}
+    assert task.measure([whole, cut], [whole, cut], sizes)["j"] == 1.0
 
 
 def test_masks_follow_the_view_and_nothing_is_asked_beyond_the_frame() -> None:

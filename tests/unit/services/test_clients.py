@@ -128,7 +128,7 @@ def _unfitted(ontology: Ontology) -> MicroModel:
     else:
         network = DenseNetwork(trunk, DenseConfig(**shared, neck_channels=8, coordinates=task.coordinates))
     labels = [FrameLabels(shard_id="pond", frame_index=0, annotations=_drawn(ontology))]
-    decoding = task.learned_limits(labels, (64, 96))
+    decoding = task.learned_limits(labels, [(64, 96)] * len(labels))
     return MicroModel(shard_id="pond", ontology=ontology, network=network.eval(), decoding=decoding)
 
 
