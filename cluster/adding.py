@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.keeping import check_name, keep_labels
 from training.data.annotations import FrameLabels
-from training.data.coco import read_coco
+from training.data.coco import CHANGES, read_coco
 from training.data.folder import SourceWithLabels
 from training.data.ontology import Ontology
 from training.data.shards import Shard
@@ -28,6 +28,7 @@ class Added:
     repeated: annotations that said again what another one of the same frame says, and were left out.
     unplaced: objects of a scene whose centre lies in no tile.
     boxed: objects with keypoints and without a box, which got the one around their points.
+    unshaped: objects with a box alone, where others have a mask or keypoints: ambiguous to the tasks of those.
     """
 
     shard: Shard
@@ -38,11 +39,12 @@ class Added:
     repeated: int = 0
     unplaced: int = 0
     boxed: int = 0
+    unshaped: int = 0
 
     def to_json(self) -> dict[str, Any]:
         shard = {"shard_id": self.shard.shard_id, "kind": self.shard.kind, "frames": self.shard.num_frames}
         size = {"width": self.shard.width, "height": self.shard.height}
-        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced, "boxed": self.boxed}
+        changed = {name: getattr(self, name) for name in CHANGES}
         counts = {"imported": dict(self.imported), "kept": self.kept, **changed}
         return {**shard, **size, **counts, "not_imported": list(self.not_imported)}
 
@@ -79,7 +81,7 @@ def add_source(
     added = Added(shard=shard, imported=imported, kept=kept, not_imported=left)
     if coco is None:
         return added
-    return replace(added, clipped=coco.clipped, repeated=coco.repeated, unplaced=coco.unplaced, boxed=coco.boxed)
+    return replace(added, **{name: getattr(coco, name) for name in CHANGES})
 
 
 def _check(

@@ -6,6 +6,7 @@ from typing import Any
 
 from cluster.keeping import check_name, keep_labels
 from training.data.annotations import FrameLabels
+from training.data.coco import CHANGES
 from training.data.formats.reading import read_labels
 from training.data.formats.records import Source
 from training.data.ontology import Ontology
@@ -46,11 +47,12 @@ class Imported:
     repeated: int
     unplaced: int
     boxed: int
+    unshaped: int
     corrections: Mapping[str, Corrections] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         counts = {"imported": dict(self.imported), "objects": self.objects, "kept": self.kept}
-        changed = {"clipped": self.clipped, "repeated": self.repeated, "unplaced": self.unplaced, "boxed": self.boxed}
+        changed = {name: getattr(self, name) for name in CHANGES}
         corrections = {name: asdict(one) for name, one in self.corrections.items()}
         said = {"not_imported": list(self.not_imported), "corrections": corrections}
         return {"shard_id": self.shard_id, **counts, **changed, **said}
@@ -83,6 +85,8 @@ def import_labels_of(
         raise BadInput(f"{source.place}: labels of {found}, none {needed}")
     if ontology is not None and len(wanted) > 1:
         raise BadInput(f"{source.place}: labels of {found}, needed --task to say which of them is {ontology}")
+    for one, _ in wanted:
+        _check_points(source, one, given)
     meant = [(given or (replace(one, name=ontology) if ontology else one), frames) for one, frames in wanted]
     for one, _ in meant:
         check_name(store, one)
@@ -108,12 +112,16 @@ def import_labels_of(
         objects=sum(len(frame.annotations) for _, frames in wanted for frame in frames),
         kept=kept,
         not_imported=tuple(sorted(set(read.labels) - {one.task for one, _ in wanted})),
-        clipped=read.clipped,
-        repeated=read.repeated,
-        unplaced=read.unplaced,
-        boxed=read.boxed,
         corrections=corrections,
+        **{name: getattr(read, name) for name in CHANGES},
     )
+
+
+def _check_points(source: Source, found: Ontology, given: Ontology | None) -> None:
+    """Points are kept by their place: under other names, or in another order, they would be other points."""
+    if given is not None and found.keypoints != given.keypoints:
+        there, needed = (", ".join(one.keypoints) for one in (found, given))
+        raise BadInput(f"{source.place}: keypoints {there}; needed those of {given.name} in their order: {needed}")
 
 
 def _generation(

@@ -1,6 +1,7 @@
 """Imported labels into the store, without undoing what people did since."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from training.data.annotations import FrameLabels, labels_hash
 from training.data.ontology import Ontology
@@ -21,7 +22,8 @@ def keep_labels(
     imported, kept = {}, 0
     for ontology, frames in labels:
         store.add_ontology(ontology)
-        new, differing = _news(store.labels(shard_id, ontology.name), frames)
+        worked_on = partial(_worked_on, store, shard_id, ontology.name)
+        new, differing = _news(store.labels(shard_id, ontology.name), frames, worked_on)
         if new:
             store.annotate(shard_id, ontology.name, new)
         imported[ontology.name], kept = len(new), kept + differing
@@ -37,19 +39,34 @@ def check_name(store: Store, ontology: Ontology) -> None:
         )
 
 
-def _news(there: Sequence[FrameLabels], frames: Sequence[FrameLabels]) -> tuple[list[FrameLabels], int]:
-    """The frames to write, and how many are kept as they are because somebody worked on them since."""
+def _news(
+    there: Sequence[FrameLabels], frames: Sequence[FrameLabels], worked_on: Callable[[], set[int]]
+) -> tuple[list[FrameLabels], int]:
+    """The frames to write, and how many are kept as they are because somebody worked on them since.
+
+    worked_on: frames that the ledger knows; asked only about frames that show nothing, which do not say whose they are.
+    """
     known = {frame.frame_index: frame for frame in there}
     differing = [frame for frame in frames if not _same(known.get(frame.frame_index), frame)]
-    new = [frame for frame in differing if _replaceable(known.get(frame.frame_index))]
+    empty = {frame.frame_index for frame in differing if frame.frame_index in known and not known[frame.frame_index].annotations}
+    kept = worked_on() & empty if empty else set[int]()
+    new = [one for one in differing if one.frame_index not in kept and _imported(known.get(one.frame_index))]
     return new, len(differing) - len(new)
 
 
 def _same(old: FrameLabels | None, new: FrameLabels) -> bool:
-    return old is not None and labels_hash([old]) == labels_hash([new])
+    """Tracks too, which no fit learns from."""
+    return old is not None and labels_hash([old]) == labels_hash([new]) and _tracks(old) == _tracks(new)
 
 
-def _replaceable(old: FrameLabels | None) -> bool:
-    if old is None:
-        return True
-    return bool(old.annotations) and all(annotation.provenance == "imported" for annotation in old.annotations)
+def _tracks(frame: FrameLabels) -> list[tuple[str, str, str]]:
+    return sorted((one.class_name, repr(one.bbox_xyxy), one.track_id or "") for one in frame.annotations)
+
+
+def _imported(old: FrameLabels | None) -> bool:
+    return old is None or all(annotation.provenance == "imported" for annotation in old.annotations)
+
+
+def _worked_on(store: Store, shard_id: str, ontology: str) -> set[int]:
+    """Also by what is left of a damaged ledger."""
+    return {action.frame_index for action in store.ledger.read(shard_id, ontology, damaged=lambda what: None)}

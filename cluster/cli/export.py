@@ -167,7 +167,7 @@ class _Reading:
         if one.errors:
             yield f"{one.errors} frames have no labels; frame {one.first_error}"
         shard = self._store.shard(one.part.shard_id)
-        if one.part.generation and (missing := shard.num_frames - one.frames - one.errors):
+        if one.part.generation is not None and (missing := shard.num_frames - one.frames - one.errors):
             yield f"{one.part.ontology}: {missing} of {shard.num_frames} frames are not labelled, needed `label`"
 
 

@@ -99,6 +99,7 @@ def _remarks(done: "list[Imported]") -> None:
             "annotations said again what another one says and were left out": one.repeated,
             "objects lie in no tile and were left": one.unplaced,
             "objects had keypoints and no box and got the one around their points": one.boxed,
+            "objects have a box alone and are ambiguous where others have more": one.unshaped,
         }
         _say(one.shard_id, counts)
         for found in one.corrections.values():

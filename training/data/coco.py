@@ -18,7 +18,10 @@ from training.data.ontology import Ontology, TaskName
 from training.data.shards import Shard
 from training.errors import BadInput, NotCoco, UnknownClass, UnknownFrame
 
-__all__ = ["CocoLabels", "ontology_name", "read_coco", "write_coco"]
+__all__ = ["CHANGES", "CocoLabels", "ontology_name", "read_coco", "write_coco"]
+
+CHANGES = ("clipped", "repeated", "unplaced", "boxed", "unshaped")
+"""What CocoLabels counts of what was not kept as it was said."""
 
 _LONGEST_NAME = 200
 _Found = dict[TaskName, dict[int, list[Annotation]]]
@@ -33,6 +36,7 @@ class CocoLabels:
     repeated: annotations that said again exactly what an earlier one had said of the same frame, and were left out.
     unplaced: objects of a scene whose centre lies in no tile; only grids with gaps have any.
     boxed: objects with keypoints and without a box, which got the one around their points (see keypoint_box).
+    unshaped: objects with a box alone, where others have a mask or keypoints: ambiguous boxes to the tasks of those.
     """
 
     labels: dict[TaskName, tuple[Ontology, tuple[FrameLabels, ...]]]
@@ -40,6 +44,7 @@ class CocoLabels:
     repeated: int = 0
     unplaced: int = 0
     boxed: int = 0
+    unshaped: int = 0
 
 
 def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
@@ -64,7 +69,7 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     document = read_document(path)
     categories = read_categories(document["categories"], path)
     pictures = read_pictures(document["images"], shard, path)
-    reader, repeats, repeated = ObjectReader(shard), Repeats(), 0
+    reader, repeats, repeated = ObjectReader(shard, _tasks(document["annotations"])), Repeats(), 0
     ids: set[int | str] = set()
     found: _Found = defaultdict(lambda: defaultdict(list))
     levels: dict[int, set[str]] = defaultdict(set)
@@ -83,7 +88,8 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     mine = [picture for picture in pictures.values() if picture is not None]
     ontologies = _ontologies(_concerned(categories.values(), levels, mine), levels, found, path)
     labels = {task: (ontology, _frames(shard, ontology, mine, found.get(task, {}))) for task, ontology in ontologies.items()}
-    return CocoLabels(labels=labels, clipped=reader.clipped, repeated=repeated, unplaced=reader.unplaced, boxed=reader.boxed)
+    changed = {name: getattr(reader, name) for name in ("clipped", "unplaced", "boxed", "unshaped")}
+    return CocoLabels(labels=labels, repeated=repeated, **changed)
 
 
 def ontology_name(task: TaskName, classes: Iterable[str]) -> str:
@@ -134,6 +140,12 @@ def _category(row: Mapping[str, Any], categories: Mapping[int, Category]) -> Cat
 
 def _level(row: Mapping[str, Any]) -> str:
     return "image" if row.get("level") == "image" else "object"
+
+
+def _tasks(rows: Iterable[Mapping[str, Any]]) -> set[TaskName]:
+    """What objects have beside boxes, if any of them has."""
+    has = {key for row in rows if _level(row) == "object" for key in ("segmentation", "keypoints") if row.get(key)}
+    return {task for task in ("segmentation", "keypoints") if task in has}
 
 
 def _concerned(categories: Iterable[Category], levels: Mapping[int, set[str]], pictures: Iterable[Picture]) -> list[Category]:

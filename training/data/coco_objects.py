@@ -1,7 +1,7 @@
 """One COCO annotation as what it says about frames: the numbers checked, a scene's objects handed to their tiles."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,17 @@ class ObjectReader:
 
     clipped: boxes, polygons and keypoints cut at the edge of their picture.  unplaced: objects in no tile of a scene.
     boxed: objects with keypoints and without a box, which got the one around their points.
+    unshaped: objects with a box alone where `tasks` want a mask or keypoints too: nobody knows what is in the box, so that it
+        is ambiguous there.
+    tasks: that objects of the file have labels for.
     """
 
     shard: Shard
+    tasks: Collection[TaskName] = ()
     clipped: int = field(default=0)
     unplaced: int = field(default=0)
     boxed: int = field(default=0)
+    unshaped: int = field(default=0)
 
     def read(self, row: Mapping[str, Any], category: Category, picture: Picture) -> Found:
         """Yield (task, frame index, annotation), one for each task the row has labels for.
@@ -58,6 +63,9 @@ class ObjectReader:
             yield from self._boxed(row, category, picture, box, points, said)
         if row.get("segmentation") and category.task in (None, "segmentation"):
             yield from self._segmentation(row, picture, given, said)
+        elif "segmentation" in self.tasks and category.task is None and box is not None:
+            self.unshaped += not said["ambiguous"]
+            yield from self._segmentation({**row, "segmentation": [_corners(box)]}, picture, box, {**said, "ambiguous": True})
 
     def _boxed(
         self, row: Mapping[str, Any], category: Category, picture: Picture, box: Box, points: Points | None, said: Any
@@ -69,6 +77,9 @@ class ObjectReader:
             if points is not None and category.task in (None, "keypoints"):
                 moved = _exact_keypoints(row, _moved_keypoints(points, origin))
                 yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **said)
+            elif category.keypoints and (category.task == "keypoints" or (category.task is None and "keypoints" in self.tasks)):
+                self.unshaped += not said["ambiguous"]
+                yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, **{**said, "ambiguous": True})
 
     def _around(self, points: Points, picture: Picture) -> Box:
         self.boxed += 1
@@ -247,6 +258,11 @@ def _moved_keypoints(points: tuple[float, ...], origin: tuple[int, int]) -> tupl
     return tuple(
         value - offsets[position % 3] * bool(points[position - position % 3 + 2]) for position, value in enumerate(points)
     )
+
+
+def _corners(box: Box) -> list[float]:
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2, y1, x2, y2, x1, y2]
 
 
 def _centre(box: Box) -> tuple[float, float]:

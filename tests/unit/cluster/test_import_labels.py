@@ -87,6 +87,24 @@ def test_a_class_that_the_named_ontology_does_not_have_is_refused(stores: tuple[
     assert "class 'circle', needed one of square" in result.stderr
 
 
+def test_points_in_another_order_are_refused_and_not_mixed_up(stores: tuple[str, str], tmp_path: Path) -> None:
+    def document(*names: str) -> str:
+        category = {"id": 1, "name": "mouse", "keypoints": list(names), "skeleton": []}
+        image = {"id": 1, "file_name": "one", "frame_index": 2, "width": 96, "height": 64}
+        said = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 20, 20], "keypoints": [5, 5, 2, 20, 20, 2]}
+        return json.dumps({"images": [image], "annotations": [said], "categories": [category]})
+
+    path = tmp_path / "one.coco.json"
+    path.write_text(document("head", "tail"))
+    words = ["one", "--task", "keypoints", "--store", stores[1]]
+    assert run.invoke(app, ["import-labels", str(path), *words]).exit_code == 0
+    (name,) = Store.open(stores[1]).labelled("one")
+    path.write_text(document("tail", "head"))
+    result = run.invoke(app, ["import-labels", str(path), *words, "--ontology", name])
+    assert result.exit_code == 2
+    assert f"keypoints tail, head; needed those of {name} in their order: head, tail" in result.stderr
+
+
 def test_an_export_that_a_format_cannot_hold_leaves_no_folder(stores: tuple[str, str], tmp_path: Path) -> None:
     result = run.invoke(app, ["export", "--format", "davis", "--store", stores[0], "--out", str(tmp_path / "out")])
     assert result.exit_code == 2

@@ -119,6 +119,30 @@ def test_polygons_and_runs_become_masks_of_the_frames_size(write: Write) -> None
         assert annotation.bbox_xyxy == (5.0, 10.0, 15.0, 20.0)
 
 
+def test_an_object_with_a_box_alone_is_ambiguous_where_others_have_more(write: Write) -> None:
+    dog = {"id": 1, "name": "dog", "keypoints": ["nose"], "skeleton": []}
+    masked = box(1, segmentation=[[10, 12, 30, 12, 30, 20, 10, 20]], keypoints=[15, 15, 2])
+    path = write([masked, box(2, bbox=[40, 30, 10, 6]), box(3, image_id=4)], categories=[dog])
+    found = read_coco(path, VIDEO)
+    assert found.unshaped == 4, "two objects, each in two tasks"
+    for task in ("segmentation", "keypoints"):
+        first, second = found.labels[task][1]  # type: ignore[index]
+        assert [one.ambiguous for one in first.annotations] == [False, True]
+        assert [one.ambiguous for one in second.annotations] == [True]
+    unsure = found.labels["segmentation"][1][0].annotations[1]
+    assert unsure.rle_counts is not None
+    assert decode(unsure.rle_counts, 48, 64).sum() == 60
+    assert decode(unsure.rle_counts, 48, 64)[30:36, 40:50].all()
+    assert not any(one.ambiguous for frame in found.labels["detection"][1] for one in frame.annotations)
+    again = through_a_file(path, VIDEO, found)
+    assert (again.labels, again.unshaped) == (found.labels, 0)
+
+
+def test_boxes_alone_are_detection_and_nothing_else(write: Write) -> None:
+    found = read_coco(write([box(1), box(2, image_id=4)]), VIDEO)
+    assert (list(found.labels), found.unshaped) == (["detection"], 0)
+
+
 def test_sticking_out_by_up_to_a_pixel_is_clipped_and_counted(write: Write) -> None:
     rows = [box(bbox=[-0.5, 0, 10, 10]), box(2, bbox=[60, 40, 5.0, 8.5]), box(3, bbox=[0, 0, 64, 48])]
     found = read_coco(write(rows), VIDEO)

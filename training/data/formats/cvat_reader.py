@@ -1,16 +1,16 @@
 """CVAT for video read as a stream: a track is forgotten as soon as it is understood."""
 
 from collections.abc import Iterator
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from training.data.annotations import Annotation
 from training.data.formats.looked_at import frames_from_text
-from training.data.formats.records import Found, ReadLabels, Source
-from training.data.rle import encode, mask_box, polygons_to_rle
-from training.data.shards import Window
+from training.data.formats.parts_of_objects import one_mask, polygon_mask
+from training.data.formats.records import Box, Found, ReadLabels, Source
+from training.data.formats.texts import xml_events
+from training.data.rle import encode
 from training.errors import BadAnnotation, BadInput
 
 __all__ = ["read_cvat"]
@@ -23,24 +23,21 @@ def read_cvat(source: Source) -> ReadLabels:
 
     Frames without a shape count as looked at only in files this software wrote.
     Raises:
-        BadInput: not CVAT's XML for video.
+        BadInput: not CVAT's XML for video, or its pictures are not of the shard's size.
         BadAnnotation: a shape that is no label of ours, or impossible numbers; names track and frame.
     """
     found = Found(source)
     depth = 0
     root: Element | None = None
-    try:
-        for event, element in ElementTree.iterparse(source.place, events=("start", "end")):
-            depth += 1 if event == "start" else -1
-            if root is None:
-                root = element
-                if root.tag != "annotations":
-                    raise BadInput(f"{source.place}: <{root.tag}>, needed CVAT's <annotations>")
-            if event == "end" and depth == 1:
-                _top_level(element, found)
-                root.clear()
-    except ElementTree.ParseError as error:
-        raise BadInput(f"{source.place}: not XML ({error}), needed CVAT for video") from error
+    for event, element in xml_events(source.place, "CVAT for video"):
+        depth += 1 if event == "start" else -1
+        if root is None:
+            root = element
+            if root.tag != "annotations":
+                raise BadInput(f"{source.place}: <{root.tag}>, needed CVAT's <annotations>")
+        if event == "end" and depth == 1:
+            _top_level(element, found)
+            root.clear()
     return found.result()
 
 
@@ -53,7 +50,7 @@ def _top_level(element: Element, found: Found) -> None:
             where = f"{place} track {element.get('id')} frame {shape.get('frame')}"
             try:
                 _say(shape, element.get("label", ""), element.get("id"), found, where)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise BadAnnotation(f"{where}: {error}, needed CVAT's numbers") from error
     elif element.tag != "version":
         raise BadInput(f"{place}: <{element.tag}>, needed tracks (CVAT for video; not CVAT for images)")
@@ -66,6 +63,8 @@ def _meta(meta: Element, found: Found) -> None:
         parts = [label for label in labels if label.findtext("parent") == (found.classes[0] if found.classes else None)]
         found.keypoints = [label.findtext("name") or "" for label in parts]
     where = str(found.source.place)
+    for size in meta.iter("original_size"):
+        found.size(size.findtext("width"), size.findtext("height"), where)
     for index in frames_from_text(meta.findtext("looked_at") or "", found.source.shard.num_frames, where):
         found.look(index, where)
 
@@ -81,8 +80,7 @@ def _say(shape: Element, label: str, track: str | None, found: Found, where: str
             return
     ours = {one.get("name"): one.text or "" for one in shape.findall("attribute")}
     given = ours.get("track_id", track)
-    bbox = [float(word) for word in ours.get("bbox", "").split()]
-    box = found.box(bbox[0], bbox[1], bbox[2], bbox[3], where) if bbox else None
+    box = _bbox(ours.get("bbox", ""), found, where)
     counts = None
     if shape.tag == "box":
         x1, y1, x2, y2 = (float(shape.get(corner, "")) for corner in _CORNERS)
@@ -90,8 +88,9 @@ def _say(shape: Element, label: str, track: str | None, found: Found, where: str
             raise BadAnnotation(f"{where}: a rotated box, needed an upright one")
         box = found.box(x1, y1, x2, y2, where)
     elif shape.tag in ("mask", "polygon"):
-        counts = _mask(shape, found, where) if shape.tag == "mask" else _polygon(shape, found, where)
-        box = box or mask_box(counts, found.source.shard.height, found.source.shard.width)
+        part = _mask(shape, found, where) if shape.tag == "mask" else _polygon(shape, found, where)
+        counts, around = one_mask([part], shape.tag, found, where)
+        box = box or around
     elif points is None:
         raise BadAnnotation(f"{where}: a {shape.tag}, needed box, mask, polygon or skeleton")
     annotation = Annotation(
@@ -105,6 +104,16 @@ def _say(shape: Element, label: str, track: str | None, found: Found, where: str
         provenance="imported",
     )
     found.say(frame_index, annotation, where)
+
+
+def _bbox(text: str, found: Found, where: str) -> Box | None:
+    """The box that stands in an attribute, as this software writes it; None if there is none."""
+    if not text.split():
+        return None
+    numbers = [float(word) for word in text.split()]
+    if len(numbers) != 4:
+        raise BadAnnotation(f"{where}: bbox {text!r}, needed four numbers")
+    return found.box(numbers[0], numbers[1], numbers[2], numbers[3], where)
 
 
 def _keypoints(skeleton: Element, found: Found, where: str) -> tuple[float, ...] | None:
@@ -131,19 +140,12 @@ def _mask(element: Element, found: Found, where: str) -> str:
         )
     mask_HW = np.zeros((shard.height, shard.width), np.bool_)
     mask_HW[y : y + height, x : x + width] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
-    if not mask_HW.any():
-        raise BadAnnotation(f"{where}: a mask without area, needed at least one pixel")
     return encode(mask_HW)
 
 
 def _polygon(element: Element, found: Found, where: str) -> str:
-    shard = found.source.shard
     flat = [float(value) for point in element.get("points", "").split(";") for value in point.split(",")]
-    found.box(min(flat[0::2]), min(flat[1::2]), max(flat[0::2]), max(flat[1::2]), where)
-    counts = polygons_to_rle([flat], Window(column=0, row=0, width=shard.width, height=shard.height))
-    if mask_box(counts, shard.height, shard.width) is None:
-        raise BadAnnotation(f"{where}: a polygon without area, needed at least one pixel")
-    return counts
+    return polygon_mask(flat, found, where)
 
 
 def _numbers(text: str) -> Iterator[int]:

@@ -4,18 +4,18 @@ annotations/<shard_id>.json; written item by item, without datumaro.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.formats.frame_names import frame_finder, frame_namer
+from training.data.formats.parts_of_objects import alike, one_mask, polygon_mask, same_object, the_box
 from training.data.formats.records import Found, Part, ReadLabels, Source
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.ontology import Ontology
-from training.data.rle import mask_box, polygons_to_rle, rle_to_string
-from training.data.shards import Shard, Window
+from training.data.rle import rle_to_string
+from training.data.shards import Shard
 from training.errors import BadAnnotation, BadInput, UnknownClass
 
 __all__ = ["annotations_of", "read_datumaro", "write_datumaro"]
@@ -64,7 +64,7 @@ def read_datumaro(source: Source) -> ReadLabels:
             found.look(frame_index, where)
             for annotation in annotations_of(item["annotations"], classes, found, where):
                 found.say(frame_index, annotation, where)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise BadInput(f"{source.place}: {type(error).__name__} {error}, needed Datumaro's JSON") from error
     return found.result()
 
@@ -90,7 +90,8 @@ def _item(frame: FrameLabels, shard: Shard, ontology: Ontology, name: str) -> Ro
 
 
 def _rows(annotation: Annotation, group: int, shard: Shard, ontology: Ontology) -> Iterator[Row]:
-    attributes = {key: getattr(annotation, key) for key in _ATTRIBUTES if getattr(annotation, key) not in (None, False)}
+    said = {key: getattr(annotation, key) for key in _ATTRIBUTES}
+    attributes = {key: value for key, value in said.items() if value is not None and value is not False}
     head = {"attributes": attributes, "group": group, "label_id": ontology.classes.index(annotation.class_name)}
     box = annotation.bbox_xyxy
     if annotation.level == "image":
@@ -122,52 +123,78 @@ def _vocabulary(document: Row, found: Found) -> list[str]:
 
 
 def annotations_of(rows: list[Row], classes: list[str], found: Found, where: str) -> Iterator[Annotation]:
-    """What an item's rows say; a box in one group with one mask or set of points belongs to it."""
-    groups: dict[Any, list[Row]] = defaultdict(list)
-    for position, row in enumerate(rows):
-        groups[("group", row["group"]) if row.get("group") else ("single", position)].append(row)
-    for grouped in groups.values():
-        heads = [row for row in grouped if row["type"] in ("points", "mask", "polygon")]
-        boxes = [row for row in grouped if row["type"] == "bbox"]
-        if len(heads) == 1 and len(boxes) == 1:
-            yield _annotation(heads[0], boxes[0], classes, found, where)
-            grouped = [row for row in grouped if row is not heads[0] and row is not boxes[0]]
-        for row in grouped:
-            yield _annotation(row, row if row["type"] == "bbox" else None, classes, found, where)
+    """What an item's rows say. Of one group and label, masks and polygons are one object, and a box is the box of that
+    object, or of the one set of points, and no object of its own."""
+
+    def group(placed: tuple[int, Row]) -> tuple[str, Any]:
+        position, row = placed
+        return ("group", row["group"]) if row.get("group") else ("single", position)
+
+    for placed in alike(enumerate(rows), group):
+        for same in same_object((row for _, row in placed), lambda row: row.get("label_id"), _track):
+            yield from _object(same, classes, found, where)
 
 
-def _annotation(row: Row, boxed: Row | None, classes: list[str], found: Found, where: str) -> Annotation:
-    if row.get("label_id") not in range(len(classes)):
-        raise UnknownClass(f"{where}: label_id {row.get('label_id')!r}, needed 0..{len(classes) - 1}")
-    shard, kind = found.source.shard, row["type"]
-    said: Row = {"provenance": "imported", "class_name": classes[row["label_id"]]}
-    attributes = row.get("attributes") or {}
-    said.update({key: attributes[key] for key in _ATTRIBUTES if attributes.get(key) is not None})
-    if "track_id" in said:
-        said["track_id"] = str(said["track_id"])
-    box = None if boxed is None else _box(boxed, found, where)
-    if kind == "label":
-        return Annotation(level="image", **said)
-    if kind == "bbox":
-        return Annotation(bbox_xyxy=box, **said)
-    if kind == "points":
-        visible = row.get("visibility") or [2] * (len(row["points"]) // 2)
-        points = found.points(zip(row["points"][0::2], row["points"][1::2], visible, strict=True), where)
-        if len(points) != 3 * len(found.keypoints):
-            raise BadAnnotation(f"{where}: {len(points) // 3} keypoints, needed {len(found.keypoints)}")
-        return Annotation(bbox_xyxy=box, keypoints_xyv=points, **said)
-    if kind == "mask":
-        counts = rle_to_string(row["rle"], shard.height, shard.width)
-    elif kind == "polygon":
-        flat = [float(value) for value in row["points"]]
-        found.box(min(flat[0::2]), min(flat[1::2]), max(flat[0::2]), max(flat[1::2]), where)
-        counts = polygons_to_rle([flat], Window(column=0, row=0, width=shard.width, height=shard.height))
-    else:
-        raise BadAnnotation(f"{where}: a {kind}, needed bbox, mask, polygon, points or label")
-    around = mask_box(counts, shard.height, shard.width)
-    if around is None:
-        raise BadAnnotation(f"{where}: a {kind} without area, needed at least one pixel")
-    return Annotation(bbox_xyxy=box or around, rle_counts=counts, **said)
+def _object(rows: list[Row], classes: list[str], found: Found, where: str) -> Iterator[Annotation]:
+    boxes, masks, points, rest = ([row for row in rows if _kind(row) == kind] for kind in ("bbox", "mask", "points", "other"))
+    boxed = the_box(boxes, where) if masks else boxes[0] if len(boxes) == len(points) == 1 else None
+    if masks:
+        yield _masked(masks, boxed, classes, found, where)
+    for row in points:
+        box = _box(boxed, found, where) if boxed is not None and len(points) == 1 else None
+        yield Annotation(bbox_xyxy=box, keypoints_xyv=_points(row, found, where), **_said([row], classes, where))
+    for row in (row for row in boxes if row is not boxed):
+        yield Annotation(bbox_xyxy=_box(row, found, where), **_said([row], classes, where))
+    for row in rest:
+        if row["type"] != "label":
+            raise BadAnnotation(f"{where}: a {row['type']}, needed bbox, mask, polygon, points or label")
+        yield Annotation(level="image", **_said([row], classes, where))
+
+
+def _kind(row: Row) -> str:
+    kind = str(row["type"])
+    return "mask" if kind == "polygon" else kind if kind in ("bbox", "mask", "points") else "other"
+
+
+def _track(row: Row) -> str | None:
+    track = (row.get("attributes") or {}).get("track_id")
+    return None if track is None else str(track)
+
+
+def _said(rows: list[Row], classes: list[str], where: str) -> Row:
+    """Class and attributes of one object: of every attribute, the first that a row has."""
+    number: Any = rows[0].get("label_id")
+    if number not in range(len(classes)):
+        raise UnknownClass(f"{where}: label_id {number!r}, needed 0..{len(classes) - 1}")
+    said: Row = {"provenance": "imported", "class_name": classes[number]}
+    for attributes in (row.get("attributes") or {} for row in reversed(rows)):
+        said.update({key: attributes[key] for key in _ATTRIBUTES if attributes.get(key) is not None})
+    track = next((track for track in map(_track, rows) if track is not None), None)
+    return {**said, "track_id": track, "ambiguous": any((row.get("attributes") or {}).get("ambiguous") for row in rows)}
+
+
+def _points(row: Row, found: Found, where: str) -> tuple[float, ...]:
+    visible = row.get("visibility") or [2] * (len(row["points"]) // 2)
+    points = found.points(zip(row["points"][0::2], row["points"][1::2], visible, strict=True), where)
+    if len(points) != 3 * len(found.keypoints):
+        raise BadAnnotation(f"{where}: {len(points) // 3} keypoints, needed {len(found.keypoints)}")
+    return points
+
+
+def _masked(masks: list[Row], boxed: Row | None, classes: list[str], found: Found, where: str) -> Annotation:
+    counts, around = one_mask([_part(row, found, where) for row in masks], masks[0]["type"], found, where)
+    box = around if boxed is None else _box(boxed, found, where)
+    said = _said(masks if boxed is None else [*masks, boxed], classes, where)
+    return Annotation(bbox_xyxy=box, rle_counts=counts, **said)
+
+
+def _part(row: Row, found: Found, where: str) -> str:
+    if row["type"] == "polygon":
+        return polygon_mask([float(value) for value in row["points"]], found, where)
+    try:
+        return rle_to_string(row["rle"], found.source.shard.height, found.source.shard.width)
+    except BadAnnotation as error:
+        raise BadAnnotation(f"{where}: {error}") from error
 
 
 def _box(row: Row, found: Found, where: str) -> tuple[float, float, float, float]:

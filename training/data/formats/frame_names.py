@@ -1,7 +1,7 @@
 """What a frame's own file is called, and which frame a file is about."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from training.data.images import pictures_in
@@ -46,16 +46,23 @@ def frame_finder(shard: Shard) -> Callable[[str, str], int]:
     return find
 
 
-def files_of_frames(folder: Path, suffix: str, shard: Shard) -> list[tuple[int, Path]]:
+def files_of_frames(folder: Path, suffix: str, shard: Shard, *, beside: Set[str] = frozenset()) -> list[tuple[int, Path]]:
     """(frame_index, file) for the files of one suffix in a folder, by frame.
 
+    Args:
+        beside: names of files that may lie there and are passed over if they belong to no frame.
     Raises:
         UnknownFrame: a file of no frame.  BadInput: two files of one frame.
     """
     find = frame_finder(shard)
     found: dict[int, Path] = {}
     for path in sorted(folder.glob(f"*{suffix}")):
-        index = find(path.stem, str(path))
+        try:
+            index = find(path.stem, str(path))
+        except UnknownFrame:
+            if path.name in beside:
+                continue
+            raise
         if index in found:
             raise BadInput(f"{path} and {found[index].name}: both are frame {index}, needed one file a frame")
         found[index] = path

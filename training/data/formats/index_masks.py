@@ -17,6 +17,7 @@ from PIL import Image
 from training.data.annotations import Annotation, FrameLabels
 from training.data.formats.frame_names import files_of_frames, frame_namer
 from training.data.formats.records import Found, Part, ReadLabels, Source
+from training.data.formats.texts import read_text
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.ontology import Ontology
 from training.data.rle import decode, encode, mask_box
@@ -192,7 +193,7 @@ def _read(source: Source, key_of: Callable[[int, list[str]], _Key | None]) -> Re
         (folder / "labels.txt" for folder in (source.place, source.place.parent) if (folder / "labels.txt").is_file()), None
     )
     if source.vocabulary is None and labels is not None:
-        found.classes = labels.read_text(encoding="utf-8").split("\n")[:-1]
+        found.classes = read_text(labels).split("\n")[:-1]
     objects = _read_objects(source.root / "Objects" / f"{source.shard.shard_id}.json")
     for frame_index, path in files_of_frames(source.place, ".png", source.shard):
         found.look(frame_index, str(path))

@@ -1,7 +1,8 @@
 """LabelMe: one JSON file a picture; rectangles, masks (a PNG of the box), polygons and points, and flags for whole pictures.
 
 <shard_id>/<picture>.json. Keypoints of one object are points of one group_id, labelled with the keypoint's name; the rectangle of
-that group is their box. Beside LabelMe's keys stand `track_id`, `score` and, where no rectangle says it, `class`.
+that group is their box. Polygons and masks of one group_id and label are one object too, a rectangle of both its box. Beside
+LabelMe's keys stand `track_id`, `score` and, where no rectangle says it, `class`.
 """
 
 import base64
@@ -9,8 +10,8 @@ import binascii
 import io
 import json
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from PIL import Image
 
 from training.data.annotations import Annotation, FrameLabels
 from training.data.formats.frame_names import files_of_frames, frame_namer
+from training.data.formats.parts_of_objects import alike, one_mask, polygon_mask, same_object, the_box
 from training.data.formats.records import Found, Part, ReadLabels, Source
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.ontology import Ontology
-from training.data.rle import decode, encode, mask_box, polygons_to_rle
-from training.data.shards import Shard, Window
+from training.data.rle import decode, encode, mask_box
+from training.data.shards import Shard
 from training.errors import BadAnnotation, BadInput
 
 __all__ = ["read_labelme", "write_labelme"]
@@ -60,11 +62,12 @@ def read_labelme(source: Source) -> ReadLabels:
     found = Found(source)
     for frame_index, path in files_of_frames(source.place, ".json", source.shard):
         found.look(frame_index, str(path))
-        document = _read(path, source.shard)
+        document = _read(path)
+        found.size(document.get("imageWidth"), document.get("imageHeight"), str(path))
         try:
             for annotation in _annotations(document, found, str(path)):
                 found.say(frame_index, annotation, str(path))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BadAnnotation(
                 f"{path}: {type(error).__name__} {error}, needed shapes with label, shape_type and points"
             ) from error
@@ -127,60 +130,86 @@ def _mask(counts: str, shard: Shard) -> tuple[list[list[int]], str]:
     return [[x1, y1], [x2 - 1, y2 - 1]], base64.b64encode(buffer.getvalue()).decode()
 
 
-def _read(path: Path, shard: Shard) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise BadInput(f"{path}: not JSON ({error}), needed LabelMe's") from error
     if not isinstance(document, dict) or not isinstance(document.get("shapes"), list):
         raise BadInput(f"{path}: no shapes, needed LabelMe's JSON")
-    size = (document.get("imageWidth"), document.get("imageHeight"))
-    if size not in ((None, None), (shard.width, shard.height)):
-        raise BadInput(f"{path}: {size[0]}x{size[1]}, needed {shard.width}x{shard.height} like {shard.shard_id}")
     return document
 
 
 def _annotations(document: dict[str, Any], found: Found, where: str) -> Iterator[Annotation]:
     ours = {row["class"]: row for row in document.get("image_classes", [])}
     for name in (name for name, said in (document.get("flags") or {}).items() if said is True):
-        yield Annotation(class_name=name, level="image", **_said(ours.get(name, {}), ours.get(name, {})))
-    groups: dict[Any, list[Shape]] = defaultdict(list)
-    for position, shape in enumerate(document["shapes"]):
-        grouped = shape["shape_type"] == "point" or (shape["shape_type"] == "rectangle" and shape.get("group_id") is not None)
-        groups[("group", shape.get("group_id")) if grouped else ("single", position)].append(shape)
-    for number, shapes in enumerate(groups.values(), 1):
+        row = ours.get(name, {})
+        yield Annotation(class_name=name, level="image", **_said([{**row, "flags": row}]))
+    for number, shapes in enumerate(_groups(document["shapes"]), 1):
         place = f"{where} object {number}"
         points = [shape for shape in shapes if shape["shape_type"] == "point"]
+        rest = [shape for shape in shapes if shape["shape_type"] != "point"]
         if points:
-            yield _keypoints(points, [shape for shape in shapes if shape not in points], found, place)
-        else:
-            for shape in shapes:
-                yield _single(shape, found, place)
+            yield _keypoints(points, [shape for shape in rest if shape["shape_type"] == "rectangle"], found, place)
+        for same in same_object(rest, partial(_label, where=place), _track):
+            yield from _object(same, found, place, boxed=bool(points))
 
 
-def _single(shape: Shape, found: Found, where: str) -> Annotation:
-    shard, kind, said = found.source.shard, shape["shape_type"], _said(shape, shape.get("flags") or {})
-    if kind == "rectangle":
-        return Annotation(class_name=shape["label"], bbox_xyxy=_box(shape, found, where), **said)
+def _groups(shapes: list[Shape]) -> list[list[Shape]]:
+    """Shapes of one group_id together, points without one too; every other shape without one alone."""
+
+    def key(placed: tuple[int, Shape]) -> tuple[str, Any]:
+        position, shape = placed
+        grouped = shape["shape_type"] == "point" or shape.get("group_id") is not None
+        return ("group", shape.get("group_id")) if grouped else ("single", position)
+
+    return [[shape for _, shape in placed] for placed in alike(enumerate(shapes), key)]
+
+
+def _object(shapes: list[Shape], found: Found, where: str, *, boxed: bool) -> Iterator[Annotation]:
+    """What shapes of one group and label say, points aside; boxed: the group's rectangle is the box of its points already."""
+    boxes = [shape for shape in shapes if shape["shape_type"] == "rectangle"]
+    masks = [shape for shape in shapes if shape["shape_type"] != "rectangle"]
+    if masks:
+        yield _masked(masks, the_box(boxes, where), found, where)
+    elif not boxed:
+        for shape in boxes:
+            yield Annotation(class_name=shape["label"], bbox_xyxy=_box(shape, found, where), **_said([shape]))
+
+
+def _masked(masks: list[Shape], boxed: Shape | None, found: Found, where: str) -> Annotation:
+    counts, around = one_mask([_part(shape, found, where) for shape in masks], masks[0]["shape_type"], found, where)
+    box = around if boxed is None else _box(boxed, found, where)
+    said = _said(masks if boxed is None else [*masks, boxed])
+    return Annotation(class_name=masks[0]["label"], bbox_xyxy=box, rle_counts=counts, **said)
+
+
+def _part(shape: Shape, found: Found, where: str) -> str:
+    kind = shape["shape_type"]
     if kind == "polygon":
-        flat = [float(value) for point in shape["points"] for value in point]
-        found.box(min(flat[0::2]), min(flat[1::2]), max(flat[0::2]), max(flat[1::2]), where)
-        counts = polygons_to_rle([flat], Window(column=0, row=0, width=shard.width, height=shard.height))
-    elif kind == "mask":
-        counts = encode(_mask_of(shape, shard, where))
-    else:
-        raise BadAnnotation(f"{where}: a shape of type {kind!r}, needed rectangle, polygon, mask or point")
-    box = mask_box(counts, shard.height, shard.width)
-    if box is None:
-        raise BadAnnotation(f"{where}: {kind} without area, needed at least one pixel")
-    return Annotation(class_name=shape["label"], bbox_xyxy=box, rle_counts=counts, **said)
+        return polygon_mask([float(value) for point in shape["points"] for value in point], found, where)
+    if kind == "mask":
+        return encode(_mask_of(shape, found.source.shard, where))
+    raise BadAnnotation(f"{where}: a shape of type {kind!r}, needed rectangle, polygon, mask or point")
+
+
+def _label(shape: Shape, where: str) -> str:
+    label = shape["label"]
+    if not isinstance(label, str):
+        raise BadAnnotation(f"{where}: label {label!r}, needed a text")
+    return label
+
+
+def _track(shape: Shape) -> str | None:
+    track = shape.get("track_id")
+    return None if track is None else str(track)
 
 
 def _mask_of(shape: Shape, shard: Shard, where: str) -> NDArray[np.bool_]:
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape["mask"], validate=True))) as picture:
             part_HW = np.asarray(picture.convert("L")) > 0
-    except (OSError, binascii.Error) as error:
+    except (OSError, binascii.Error, Image.DecompressionBombError) as error:
         raise BadAnnotation(f"{where}: a mask that is no PNG ({error})") from error
     x, y = (math.floor(value) for value in shape["points"][0])
     height, width = part_HW.shape
@@ -206,7 +235,7 @@ def _keypoints(points: list[Shape], boxes: list[Shape], found: Found, where: str
     head = boxes[0] if boxes else points[0]
     box = _box(boxes[0], found, where) if boxes else None
     name = head["label"] if boxes else points[0].get("class", found.classes[0] if found.classes else "object")
-    return Annotation(class_name=name, bbox_xyxy=box, keypoints_xyv=flat, **_said(head, head.get("flags") or {}))
+    return Annotation(class_name=name, bbox_xyxy=box, keypoints_xyv=flat, **_said([head]))
 
 
 def _box(shape: Shape, found: Found, where: str) -> tuple[float, float, float, float]:
@@ -214,7 +243,12 @@ def _box(shape: Shape, found: Found, where: str) -> tuple[float, float, float, f
     return found.box(float(min(xa, xb)), float(min(ya, yb)), float(max(xa, xb)), float(max(ya, yb)), where)
 
 
-def _said(shape: Shape, flags: Shape) -> dict[str, Any]:
-    track, score = shape.get("track_id"), shape.get("score")
-    said = {"track_id": None if track is None else str(track), "score": None if score is None else float(score)}
-    return {**said, "ambiguous": bool(flags.get("ambiguous")), "provenance": "imported"}
+def _said(shapes: list[Shape]) -> dict[str, Any]:
+    """Track and score of the first shape that has one; one ambiguous shape makes the object so."""
+    scores = (float(shape["score"]) for shape in shapes if shape.get("score") is not None)
+    return {
+        "track_id": next((track for track in map(_track, shapes) if track is not None), None),
+        "score": next(scores, None),
+        "ambiguous": any((shape.get("flags") or {}).get("ambiguous") for shape in shapes),
+        "provenance": "imported",
+    }

@@ -5,14 +5,17 @@
 our `ambiguous`. Coordinates are 0-based, as CVAT and datumaro write them.
 """
 
+import configparser
 import csv
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from training.data.annotations import Annotation
 from training.data.formats.looked_at import frames_from_text, text_of_frames
 from training.data.formats.records import Found, Part, ReadLabels, Source
+from training.data.formats.texts import read_text
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.shards import Shard
 from training.errors import BadAnnotation, BadInput, UnknownClass
@@ -58,20 +61,20 @@ def read_mot(source: Source) -> ReadLabels:
     """Read gt.txt. Frames without a box count as looked at only in files this software wrote.
 
     Raises:
-        BadAnnotation: a row that is not of numbers; names file and line.
+        BadInput: a file that is not text, or seqinfo.ini is damaged or says another size than the shard's.
+        BadAnnotation: a row that is not of numbers, or a frame that is no whole number; names file and line.
         UnknownClass, UnknownFrame: a number without a name, a frame the shard does not have.
     """
     found = Found(source)
+    _check_seqinfo(found)
     if source.vocabulary is None:
         found.classes = _names(source.place.with_name("labels.txt"))
     for index in _looked_at(source):
         found.look(index, str(source.place))
-    with source.place.open(encoding="utf-8-sig", newline="") as stream:
-        for line, row in enumerate(csv.reader(stream), 1):
-            if row:
-                where = f"{source.place} line {line}"
-                frame_index, annotation = _annotation(row, found, where)
-                found.say(frame_index, annotation, where)
+    for line, row in _rows(source.place):
+        where = f"{source.place} line {line}"
+        frame_index, annotation = _annotation(row, found, where)
+        found.say(frame_index, annotation, where)
     return found.result()
 
 
@@ -83,11 +86,21 @@ def _row(frame_index: int, annotation: Annotation, number: int) -> str:
     return f"{frame_index + 1},{track},{box},{int(not annotation.ambiguous)},{number},1\n"
 
 
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(read_text(path)))
+    try:
+        yield from ((line, row) for line, row in enumerate(reader, 1) if row)
+    except csv.Error as error:
+        raise BadInput(f"{path} line {reader.line_num}: {error}, needed numbers between commas") from error
+
+
 def _annotation(row: list[str], found: Found, where: str) -> tuple[int, Annotation]:
     try:
         frame, track, x, y, w, h, considered, *rest = (float(value) for value in row)
     except ValueError as error:
         raise BadAnnotation(f"{where}: {','.join(row)[:60]!r}, needed frame, id, left, top, width, height, considered") from error
+    if not frame.is_integer():
+        raise BadAnnotation(f"{where}: frame {frame:g}, needed a whole number from 1")
     number = rest[0] if rest else 1.0
     if not found.classes and found.source.vocabulary is None and number in (-1.0, 1.0):
         found.classes = ["object"]
@@ -109,12 +122,27 @@ def _write_seqinfo(path: Path, shard: Shard) -> None:
     path.write_text(f"[Sequence]\nname={shard.shard_id}\nimDir=img1\n{length}{size}", encoding="utf-8")
 
 
+def _check_seqinfo(found: Found) -> None:
+    """Raises BadInput when the seqinfo.ini beside gt.txt or above its folder is damaged or is about pictures of another size."""
+    folder = found.source.place.parent
+    path = next((one / "seqinfo.ini" for one in (folder, folder.parent) if (one / "seqinfo.ini").is_file()), None)
+    if path is None:
+        return
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(read_text(path))
+    except configparser.Error as error:
+        raise BadInput(f"{path}: {' '.join(str(error).split())}, needed MOT's [Sequence]") from error
+    width, height = (parser.get("Sequence", side, fallback=None) for side in ("imWidth", "imHeight"))
+    found.size(width, height, str(path))
+
+
 def _looked_at(source: Source) -> list[int]:
     path = source.place.with_name("looked_at.txt")
     if not path.is_file():
         return []
-    return frames_from_text(path.read_text(encoding="utf-8"), source.shard.num_frames, str(path))
+    return frames_from_text(read_text(path), source.shard.num_frames, str(path))
 
 
 def _names(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return read_text(path).splitlines() if path.is_file() else []

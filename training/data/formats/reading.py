@@ -44,13 +44,19 @@ def read_labels(name: str, source: Source) -> ReadLabels:
     """What a source says about its shard. For names that are not in FORMATS datumaro is asked.
 
     Raises:
-        BadInput and its kinds: the labels cannot be used; nothing was changed. MissingExtra: datumaro is needed.
+        BadInput and its kinds: the labels cannot be used; nothing was changed. Every message names a file or folder of
+            the source. MissingExtra: datumaro is needed.
     """
     form = FORMATS.get(name)
     if form is None:
         return read_with_datumaro(name, source)
     assert form.reads is not None
-    return form.reads(source)
+    try:
+        return form.reads(source)
+    except BadInput as error:
+        if str(source.root) in str(error):
+            raise
+        raise type(error)(f"{source.place}: {error}") from error
 
 
 def _holds_files(place: Path, form: Format) -> bool:

@@ -1,5 +1,6 @@
 """What readers and writers of formats hand to one another."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +12,9 @@ from training.data.coco_repeats import Repeats
 from training.data.keypoint_box import box_around
 from training.data.ontology import Ontology, TaskName
 from training.data.shards import Shard
-from training.errors import BadAnnotation, UnknownClass, UnknownFrame
+from training.errors import BadAnnotation, BadInput, UnknownClass, UnknownFrame
 
-__all__ = ["Found", "Part", "ReadLabels", "Source"]
+__all__ = ["Box", "Found", "Part", "ReadLabels", "Source"]
 
 _STICKS_OUT_PX = 1.0
 _EXACT_PX = 1e-6
@@ -50,6 +51,7 @@ class ReadLabels:
     repeated: annotations that say again what another one of the same frame says; dropped.
     unplaced: objects of a scene whose centre lies in no tile.
     boxed: objects with keypoints and without a box, which got the one around their points.
+    unshaped: objects with a box alone, where others have a mask or keypoints: ambiguous to the tasks of those.
     """
 
     labels: Mapping[TaskName, tuple[Ontology, tuple[FrameLabels, ...]]]
@@ -57,6 +59,7 @@ class ReadLabels:
     repeated: int = 0
     unplaced: int = 0
     boxed: int = 0
+    unshaped: int = 0
 
 
 @dataclass(slots=True)
@@ -82,6 +85,17 @@ class Found:
             self.keypoints = list(self.source.vocabulary.keypoints)
             self.skeleton = self.source.vocabulary.skeleton
 
+    def size(self, width: object, height: object, where: str) -> None:
+        """Compare the size that a source says its pictures have, in numbers or as text, with the shard's; None: it does not say.
+
+        Raises:
+            BadInput: another size.
+        """
+        shard = self.source.shard
+        if (width, height) != (None, None) and (_number(width), _number(height)) != (shard.width, shard.height):
+            said = "x".join(str(side).strip() for side in (width, height))
+            raise BadInput(f"{where}: {said}, needed {shard.width}x{shard.height} like {shard.shard_id}")
+
     def look(self, frame_index: int, where: str) -> None:
         """Note that somebody looked at the frame.
 
@@ -98,9 +112,12 @@ class Found:
 
         Raises:
             UnknownFrame, UnknownClass: not of the shard or of the vocabulary.
-            BadAnnotation: a second, other label of one track on one frame, or neither a box nor a placed keypoint.
+            BadAnnotation: a second, other label of one track on one frame, neither a box nor a placed keypoint, or a class
+                that is no text.
         """
         self.look(frame_index, where)
+        if not isinstance(annotation.class_name, str):
+            raise BadAnnotation(f"{where}: label {annotation.class_name!r}, needed a text")
         if annotation.class_name not in self.classes:
             if self.source.vocabulary is not None:
                 known = ", ".join(self.classes)
@@ -126,11 +143,11 @@ class Found:
         """The box inside its picture; one that sticks out by up to a pixel is cut and counted.
 
         Raises:
-            BadAnnotation: it sticks out further, or has no area.
+            BadAnnotation: it sticks out further, has no area, or a number is NaN.
         """
         width, height = self.source.shard.width, self.source.shard.height
         beyond = max(-x1, -y1, x2 - width, y2 - height)
-        if not beyond <= _STICKS_OUT_PX:  # also when a number is NaN
+        if math.isnan(x1 + y1 + x2 + y2) or beyond > _STICKS_OUT_PX:
             raise BadAnnotation(f"{where}: box {(x1, y1, x2, y2)} leaves its {width}x{height} picture, needed at most 1 pixel")
         self.clipped += beyond > _EXACT_PX
         inside = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
@@ -150,7 +167,7 @@ class Found:
                 continue
             inside = min(max(x, 0.0), width), min(max(y, 0.0), height)
             beyond = max(abs(x - inside[0]), abs(y - inside[1]))
-            if not beyond <= _STICKS_OUT_PX:
+            if math.isnan(x + y) or beyond > _STICKS_OUT_PX:
                 raise BadAnnotation(f"{where}: keypoint ({x:g}, {y:g}) outside its {width:g}x{height:g} picture")
             self.clipped += beyond > _EXACT_PX
             flat.extend((*inside, float(v)))
@@ -161,7 +178,11 @@ class Found:
 
         Raises:
             UnknownFrame: the source says nothing about any frame.
+            BadInput: a class or keypoint is no text.
         """
+        for what, names in (("class", self.classes), ("keypoint", self.keypoints)):
+            for name in (name for name in names if not isinstance(name, str)):
+                raise BadInput(f"{self.source.place}: {what} {name!r}, needed a text")
         if not self.frames:
             raise UnknownFrame(
                 f"{self.source.place}: nothing about any frame of {self.source.shard.shard_id}, needed at least one"
@@ -193,6 +214,13 @@ class Found:
             )
             for index, said in sorted(self.frames.items())
         )
+
+
+def _number(side: object) -> float:
+    try:
+        return float(str(side))
+    except ValueError:
+        return math.nan
 
 
 def _task(annotation: Annotation) -> TaskName:

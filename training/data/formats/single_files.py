@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from training.data.coco import read_coco, write_coco
+from training.data.coco import CHANGES, read_coco, write_coco
 from training.data.coco_document import read_document
 from training.data.formats.records import Part, ReadLabels, Source
 from training.data.geojson import write_geojson
@@ -20,7 +20,7 @@ def write_coco_file(out: Path, parts: Iterable[Part]) -> int:
 
 def read_coco_labels(source: Source) -> ReadLabels:
     found = read_coco(source.place, source.shard)
-    counts = {name: getattr(found, name) for name in ("clipped", "repeated", "unplaced", "boxed")}
+    counts = {name: getattr(found, name) for name in CHANGES}
     return ReadLabels(labels=found.labels, **counts)
 
 

@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 from training.data.annotations import Annotation, FrameLabels
 from training.data.formats.frame_names import files_of_frames, frame_namer
 from training.data.formats.records import Found, Part, ReadLabels, Source
+from training.data.formats.texts import read_xml
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.shards import Shard
-from training.errors import BadAnnotation, BadInput
+from training.errors import BadAnnotation
 
 __all__ = ["read_voc", "write_voc"]
 
@@ -50,12 +51,9 @@ def read_voc(source: Source) -> ReadLabels:
     """
     found = Found(source)
     for frame_index, path in files_of_frames(source.place, ".xml", source.shard):
-        try:
-            root = ElementTree.parse(path).getroot()
-        except ElementTree.ParseError as error:
-            raise BadInput(f"{path}: not XML ({error}), needed Pascal VOC") from error
+        root = read_xml(path, "Pascal VOC")
         found.look(frame_index, str(path))
-        _check_size(root, source.shard, path)
+        found.size(root.findtext("size/width"), root.findtext("size/height"), str(path))
         for position, element in enumerate(root.findall("object"), 1):
             where = f"{path} object {position}"
             found.say(frame_index, _annotation(element, found, where), where)
@@ -85,7 +83,8 @@ def _add(parent: ElementTree.Element, tag: str, text: str) -> None:
 
 
 def _annotation(element: ElementTree.Element, found: Found, where: str) -> Annotation:
-    name = element.findtext("name")
+    said = element.findtext("name") or ""
+    name = said if said in found.classes else said.strip()
     try:
         x1, y1, x2, y2 = (float(element.findtext(f"bndbox/{corner}") or "") for corner in _CORNERS)
     except ValueError as error:
@@ -94,9 +93,3 @@ def _annotation(element: ElementTree.Element, found: Found, where: str) -> Annot
         raise BadAnnotation(f"{where}: no name, needed its class")
     ambiguous = (element.findtext("difficult") or "0").strip() not in ("0", "False", "false", "")
     return Annotation(class_name=name, bbox_xyxy=found.box(x1, y1, x2, y2, where), ambiguous=ambiguous, provenance="imported")
-
-
-def _check_size(root: ElementTree.Element, shard: Shard, path: Path) -> None:
-    size = (root.findtext("size/width"), root.findtext("size/height"))
-    if size != (None, None) and size != (str(shard.width), str(shard.height)):
-        raise BadInput(f"{path}: {size[0]}x{size[1]}, needed {shard.width}x{shard.height} like {shard.shard_id}")

@@ -1,6 +1,7 @@
 """YOLO (Ultralytics): one text file a picture, a box or a box with keypoints a line, numbers as shares of the picture.
 
-data.yaml, labels/<shard_id>/<picture>.txt with `class cx cy w h [x y v …]`; an empty file: looked at, nothing there.
+data.yaml, labels/<shard_id>/<picture>.txt with `class cx cy w h [x y v …]`; an empty file: looked at, nothing there. The
+classes.txt that LabelImg writes among them is no labels of a picture.
 """
 
 import json
@@ -13,12 +14,15 @@ import yaml
 from training.data.annotations import Annotation
 from training.data.formats.frame_names import files_of_frames, frame_namer
 from training.data.formats.records import Found, Part, ReadLabels, Source
+from training.data.formats.texts import read_text
 from training.data.formats.vocabulary import first_ontology, write_vocabulary
 from training.data.ontology import Ontology
 from training.data.shards import Shard
 from training.errors import BadAnnotation, BadInput, UnknownClass
 
 __all__ = ["read_yolo", "write_yolo"]
+
+_BESIDE = frozenset({"classes.txt"})
 
 
 def write_yolo(out: Path, parts: Iterable[Part]) -> int:
@@ -46,15 +50,15 @@ def read_yolo(source: Source) -> ReadLabels:
     Raises:
         BadAnnotation: a line that is not a box, or a box with keypoints; names file and line.
         UnknownClass: a class number without a name.
-        UnknownFrame: a file that belongs to no frame.
+        UnknownFrame: a file that belongs to no frame.  BadInput: a file that is not text.
     """
     found = Found(source)
     if source.vocabulary is None:
         found.classes, num_keypoints = _names(source)
         found.keypoints = [f"keypoint_{index}" for index in range(num_keypoints)]
-    for frame_index, path in files_of_frames(source.place, ".txt", source.shard):
+    for frame_index, path in files_of_frames(source.place, ".txt", source.shard, beside=_BESIDE):
         found.look(frame_index, str(path))
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             if line.strip():
                 where = f"{path} line {number}"
                 found.say(frame_index, _annotation(line, found, where), where)
@@ -123,5 +127,5 @@ def _read_yaml(path: Path) -> tuple[list[str], int]:
         if shape[1] != 3:
             raise ValueError(f"kpt_shape {shape}, needed three numbers a keypoint")
         return [str(name) for _, name in pairs], int(shape[0])
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{path}: {' '.join(str(error).split())}, needed the names of classes") from error

@@ -216,6 +216,13 @@ def test_keypoints_without_a_box_and_without_a_placed_point_are_refused(name: st
         read_labels(name, source)
 
 
+@pytest.mark.parametrize("name", ["coco", "datumaro"])
+def test_the_generation_and_the_score_of_a_prelabel_are_numbers_though_they_are_nought(name: str, tmp_path: Path) -> None:
+    prelabel = said("detection", 0, "duck", generation=0, score=0.0)
+    frames = [FrameLabels(shard_id="pond.1", frame_index=5, annotations=(prelabel,))]
+    round_trip(name, tmp_path / "out", ONTOLOGIES["detection"], {SHARD: frames})
+
+
 @pytest.mark.parametrize("name", [name for name in READABLE if "tracks" in FORMATS[name].holds and name != "mot"])
 def test_tracks_with_names_come_back(name: str, tmp_path: Path) -> None:
     task = "segmentation" if "masks" in FORMATS[name].holds else "detection"
