@@ -91,7 +91,7 @@ def write_page(path: str | Path, template: str, *, versions: Mapping[str, str], 
     versions = {**versions, "micromodels": version("micromodels")}
     page = _environment().get_template(template).render(versions=versions, **values)
     try:
-        Path(path).write_text(page, encoding="utf-8")
+        Path(path).write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise BadInput(f"{path}: cannot write the report ({error.strerror}), needed a writable file") from error
 

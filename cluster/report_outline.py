@@ -11,8 +11,11 @@ __all__ = ["outline"]
 Corner = tuple[int, int]  # x, y
 
 
-def outline(mask_HW: NDArray[np.bool_]) -> str:
-    """Closed loops around every part of the mask and around every hole in it; to be filled by the even-odd rule."""
+def outline(mask_HW: NDArray[np.bool_], *, left: int = 0, top: int = 0) -> str:
+    """Closed loops around every part of the mask and around every hole in it; to be filled by the even-odd rule.
+
+    left, top: pixels of the picture where a mask of a part of it begins.
+    """
     ahead = _edges(mask_HW)
     loops: list[str] = []
     while ahead:
@@ -20,7 +23,7 @@ def outline(mask_HW: NDArray[np.bool_]) -> str:
         corners = [start]
         while (here := _step(ahead, corners[-1])) != start:
             corners.append(here)
-        loops.append(_path(corners))
+        loops.append(_path(corners, left, top))
     return "".join(loops)
 
 
@@ -49,7 +52,7 @@ def _step(ahead: dict[Corner, list[Corner]], corner: Corner) -> Corner:
     return following
 
 
-def _path(corners: list[Corner]) -> str:
+def _path(corners: list[Corner], left: int, top: int) -> str:
     """Straight runs joined: 'M5 5h10v10h-10z'."""
     turns = [
         corner
@@ -57,4 +60,4 @@ def _path(corners: list[Corner]) -> str:
         if not before[0] == corner[0] == after[0] and not before[1] == corner[1] == after[1]
     ]
     steps = ((b[0] - a[0], b[1] - a[1]) for a, b in pairwise(turns))
-    return f"M{turns[0][0]} {turns[0][1]}" + "".join(f"h{dx}" if dx else f"v{dy}" for dx, dy in steps) + "z"
+    return f"M{turns[0][0] + left} {turns[0][1] + top}" + "".join(f"h{dx}" if dx else f"v{dy}" for dx, dy in steps) + "z"

@@ -75,6 +75,9 @@ def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list
         except MicroModelError as error:
             errors.append((path, error))
             continue
+        except OSError as error:
+            errors.append((path, BadInput(f"{path}: {error.strerror}, needed a file or folder that can be read")))
+            continue
         if unused := left_over(path):
             some = ", ".join(one.name for one in unused[:3])
             typer.echo(f"{path}: {len(unused)} files are neither sources nor labels and were left ({some})", err=True)
@@ -113,6 +116,11 @@ def _remarks(added: "list[Added]") -> None:
         if one.boxed:
             typer.echo(
                 f"{one.shard.shard_id}: {one.boxed} objects had keypoints and no box and got the one around their points",
+                err=True,
+            )
+        if one.unshaped:
+            typer.echo(
+                f"{one.shard.shard_id}: {one.unshaped} objects have a box alone and are ambiguous where others have more",
                 err=True,
             )
 

@@ -3,6 +3,7 @@
 Results go to stdout, progress and errors to stderr, and the whole result to `--json FILE`.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -105,18 +106,22 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def write_json(file: Path | None, document: Mapping[str, Any]) -> None:
     """Write `document` whole or not at all (temporary file, then rename); nothing if `file` is None.
 
+    What UTF-8 cannot hold, as the name of a file in another encoding, is escaped.
     Raises:
         BadInput: the file cannot be written; names it.
     """
     if file is None:
         return
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    text = _escaped(json.dumps(document, indent=1, ensure_ascii=False))
+    partial = file.parent / f".{file.name}.{os.getpid()}.partial"
     try:
-        partial.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        partial.write_text(f"{text}\n", encoding="utf-8")
         partial.replace(file)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise BadInput(f"{file}: cannot write the results ({error.strerror}), needed a writable file") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def finish(document: Mapping[str, Any], json_file: Path | None, *, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -144,4 +149,9 @@ def _stopped(error: KeyboardInterrupt) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else _escaped(str(value))
+
+
+def _escaped(text: str) -> str:
+    """Lone surrogates, which no UTF-8 can hold, as \\udcNN; as it happens, JSON's own way to write them."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from cluster.cli.output import (
     finish,
 )
 from training.errors import BadInput
+
+if TYPE_CHECKING:
+    from training.store.store import Store
 
 __all__ = ["simulate"]
 
@@ -49,8 +52,6 @@ def simulate(
 
     Example: micromodels simulate ./videos --labels 5 --generations 3 --json out.json
     """
-    from cluster.demo_pictures import pictures_of
-    from cluster.report import write_report
     from cluster.resources import cluster_workers, num_nodes
     from cluster.session import ray_session
     from cluster.simulate import simulate as run
@@ -65,6 +66,7 @@ def simulate(
     if task is not None and task not in TASKS:
         raise BadInput(f"--task {task}: cannot be fitted, needed one of {', '.join(TASKS)}")
     sources = {source.shard_id: source for source in labelled_folder(directory)}
+    not_used = [path.name for path in left_over(directory)]
     wanted = list(sources) if only is None else only.split(",")
     chosen, start = resolve_recipe(recipe), Backbone(name=backbone, weights=weights)
     own = None if timings is None else read_timings(timings)
@@ -90,12 +92,26 @@ def simulate(
             timings=own,
             detector=detector,
         )
-        if report is not None:
-            write_report(report, result, pictures_of(opened, result, Path(directory)), title=f"What {labels} labels are worth")
-    missing = [name for name in wanted if name not in sources]
-    result["failures"] += [failure(name, f"no such source in {directory}") for name in missing]
-    result["not_used"] = [path.name for path in left_over(directory)]
-    return finish(result, json, rows=[row for entry in result["shards"] for row in _rows(entry)])
+        missing = [name for name in wanted if name not in sources]
+        result["failures"] += [failure(name, f"no such source in {directory}") for name in missing]
+        result["not_used"] = not_used
+        try:  # the numbers first: pictures can fail long after everything was measured
+            return finish(result, json, rows=[row for entry in result["shards"] for row in _rows(entry)])
+        finally:
+            if report is not None:
+                _write_report(report, opened, result, Path(directory))
+
+
+def _write_report(file: Path, store: "Store", result: Mapping[str, Any], directory: Path) -> None:
+    """Write the report; what it has no pictures of is said in it and on stderr."""
+    from cluster.demo_pictures import pictures_of
+    from cluster.report import write_report
+
+    without: list[str] = []
+    pictures = pictures_of(store, result, directory, say=without.append)
+    for line in without:
+        typer.echo(line, err=True)
+    write_report(file, result, pictures, title=f"What {result['labels']} labels are worth", lead="; ".join(without))
 
 
 @contextmanager

@@ -236,4 +236,6 @@ def _keypoints(points: tuple[float, ...], origin: tuple[int, int]) -> dict[str, 
 
 
 def _row(row: dict[str, Any], *, first: bool) -> str:
-    return ("\n" if first else ",\n") + json.dumps(row, allow_nan=False, ensure_ascii=False)
+    """One row; a name that is not UTF-8, which older stores may have, is escaped as JSON escapes it."""
+    text = json.dumps(row, allow_nan=False, ensure_ascii=False)
+    return ("\n" if first else ",\n") + text.encode("utf-8", "backslashreplace").decode()

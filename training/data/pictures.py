@@ -1,6 +1,7 @@
-"""Single pictures: bytes of any common format to upright RGB, and RGB to JPEG."""
+"""Single pictures: files and bytes of any common format to upright RGB, and RGB to JPEG."""
 
 import io
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -9,13 +10,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from training.errors import BadPicture, WrongShape, one_line
 
-__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_picture", "encode_jpeg"]
+__all__ = ["MAX_PIXELS", "PICTURE_SUFFIXES", "decode_picture", "encode_jpeg", "read_picture_file"]
 
 MAX_PIXELS: Final = 100_000_000
 PICTURE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
+
+
+def read_picture_file(path: str | Path, *, name: str) -> bytes:
+    """The bytes of a picture's file, as `decode_picture` takes them.
+
+    name: what to call the picture in errors.
+    Raises:
+        BadPicture: nothing is there, or it cannot be read; says what the system says.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadPicture(f"{name}: {error.strerror}, needed a picture that can be read") from error
 
 
 def decode_picture(data: bytes, *, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.data.frames import Frame
 from training.data.geotiff import GEO_SUFFIXES, GeoTiff, chosen_bands, probe_geotiff
-from training.data.pictures import decode_picture
+from training.data.pictures import decode_picture, read_picture_file
 from training.data.shards import SceneGrid, Shard, Window
 from training.data.wanted import wanted_frames
 from training.errors import BadInput, BadPicture
@@ -107,7 +107,7 @@ def probe_scene(
 
     Raises:
         BadInput: tile or stride without pixels, a stride that leaves gaps, or bands that the scene does not have.
-        BadPicture: not a picture, or truncated.
+        BadPicture: not a picture, truncated, or a file that cannot be read.
         MissingExtra: a GeoTIFF, and rasterio is not installed.
     """
     stride = tile if stride is None else stride
@@ -142,7 +142,7 @@ def _with_margin(read: _ReadWindow, window: Window, grid: SceneGrid, margin: int
 
 
 def _decoded(path: str) -> NDArray[np.uint8]:
-    return decode_picture(Path(path).read_bytes(), name=path)
+    return decode_picture(read_picture_file(path, name=path), name=path)
 
 
 def _cut(picture_HW3: NDArray[np.uint8], window: Window, grid: SceneGrid) -> NDArray[np.uint8]:

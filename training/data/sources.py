@@ -8,12 +8,12 @@ from typing import Final
 
 from training.data.frames import FrameSource
 from training.data.geotiff import GEO_SUFFIXES
-from training.data.images import ImageFrames, probe_images
+from training.data.images import ImageFrames, probe_images, refuse_other_than_utf8
 from training.data.pictures import PICTURE_SUFFIXES
 from training.data.scene import SceneFrames, probe_scene
 from training.data.shards import Shard, ShardKind
 from training.data.video import VideoFrames, probe_video
-from training.errors import BadInput, UnsupportedInput
+from training.errors import BadInput, BadPicture, BadVideo, UnsupportedInput
 
 __all__ = ["SCENE_SUFFIXES", "VIDEO_SUFFIXES", "absolute", "kind_of", "open_frames", "probe", "shard_id_of"]
 
@@ -46,17 +46,19 @@ def probe(
         threads: video decoder threads.
     Raises:
         UnsupportedInput: none of these kinds of source.
-        BadInput: missing, cannot be used, or bands of something else than a scene; names the file, what was found and needed.
+        BadInput: missing, cannot be used, a path that is not UTF-8, or bands of something else than a scene; names the file,
+            what was found and needed.
         BadVideo, BadPicture, MissingExtra: subclasses of BadInput, see probe_video, probe_images and probe_scene.
     """
     source = absolute(path)
+    refuse_other_than_utf8(source)
     kind, name = kind_of(source), shard_id_of(source) if shard_id is None else shard_id
     if bands is not None and kind != "scene":
         found = "a video" if kind == "video" else "a folder of pictures"
         raise BadInput(f"{source}: {found}, needed a scene to choose bands of")
     if kind == "images":
         return probe_images(str(source), shard_id=name)
-    content_hash = _hash_of(source)
+    content_hash = _hash_of(source, kind)
     if kind == "video":
         return probe_video(str(source), shard_id=name, content_hash=content_hash, threads=threads)
     return probe_scene(str(source), shard_id=name, content_hash=content_hash, tile=tile, stride=stride, bands=bands)
@@ -81,14 +83,18 @@ def kind_of(path: str | Path) -> ShardKind:
     """What a path is, told by its being a folder or by its suffix in any case.
 
     Raises:
-        BadInput: nothing is there.
+        BadInput: nothing is there, or the system does not let it be looked at.
         UnsupportedInput: a file with another suffix.
     """
     source = Path(path)
-    if source.is_dir():
-        return "images"
-    if not source.exists():
-        raise BadInput(f"{source}: no such file or folder, needed a video, a folder of pictures or a scene")
+    try:
+        if source.is_dir():
+            return "images"
+        reason = None if source.exists() else "no such file or folder"
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise BadInput(f"{source}: {reason}, needed a video, a folder of pictures or a scene")
     suffix = source.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
         return "video"
@@ -108,9 +114,13 @@ def shard_id_of(path: str | Path) -> str:
     return f"{safe or 'shard'}-{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
-def _hash_of(path: Path) -> str:
+def _hash_of(path: Path, kind: ShardKind) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        unreadable = BadVideo if kind == "video" else BadPicture
+        raise unreadable(f"{path}: {error.strerror}, needed a {kind} that can be read") from error
     return f"sha256:{digest.hexdigest()}"

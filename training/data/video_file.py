@@ -53,12 +53,9 @@ def open_video(path: str, *, threads: int = 1) -> Iterator[tuple[InputContainer,
     """The container and its first stream of moving pictures (cover art does not count), decoding on `threads` threads.
 
     Raises:
-        BadVideo: the file is missing, empty, not a video, cut before its header ends, or has only sound.
+        BadVideo: the file is missing, cannot be read, is empty, not a video, cut before its header ends, or has only sound.
     """
-    if not Path(path).is_file():
-        raise BadVideo(f"{path}: no such file, needed a video")
-    if Path(path).stat().st_size == 0:
-        raise BadVideo(f"{path}: 0 bytes, needed a video")
+    _refuse_missing(path)
     with decode_errors(path):
         container = av.open(path, options=dict(_OPTIONS), metadata_errors="ignore")
     with container:
@@ -70,6 +67,16 @@ def open_video(path: str, *, threads: int = 1) -> Iterator[tuple[InputContainer,
         stream.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
         stream.codec_context.thread_count = threads
         yield container, stream
+
+
+def _refuse_missing(path: str) -> None:
+    try:
+        if not Path(path).is_file():
+            raise BadVideo(f"{path}: no such file, needed a video")
+        if Path(path).stat().st_size == 0:
+            raise BadVideo(f"{path}: 0 bytes, needed a video")
+    except OSError as error:
+        raise BadVideo(f"{path}: {error.strerror}, needed a video that can be read") from error
 
 
 def counted_pictures(path: str, container: InputContainer, stream: VideoStream) -> Iterator[tuple[int, VideoFrame]]:

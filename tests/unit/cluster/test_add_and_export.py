@@ -1,4 +1,6 @@
+import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from cluster.cli.main import app
+from training.data.human_actions import HumanAction
 from training.data.sources import open_frames
 from training.store.card import Card
 from training.store.store import Store
@@ -199,6 +203,57 @@ def test_bands_of_a_video_are_refused(tmp_path: Path, draw: Draw) -> None:
     assert "one.mp4: a video, needed a scene to choose bands of" in result.stderr
 
 
+def imported_again(video: Path, store: str, change: Callable[[Any], None]) -> str:
+    """What `add` says on stderr when the file of labels was changed."""
+    file = video.with_suffix(".coco.json")
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+    result = run.invoke(app, ["add", str(video), "--store", store])
+    assert result.exit_code == 0, result.output
+    return result.stderr
+
+
+def test_a_frame_that_was_imported_as_empty_can_be_corrected_until_somebody_works_on_it(tmp_path: Path, draw: Draw) -> None:
+    video, store = draw(tmp_path / "data", "one"), Store.create(str(tmp_path / "store"))
+
+    def empty(document: Any) -> None:
+        document["images"] += [{**document["images"][0], "id": n, "frame_index": n, "file_name": f"{n}.jpg"} for n in (2, 6)]
+
+    def drawn(document: Any) -> None:
+        document["annotations"] += [{**document["annotations"][0], "id": 100 + n, "image_id": n} for n in (2, 6)]
+
+    imported_again(video, store.url, empty)
+    (ontology,) = store.ontologies()
+    assert [len(frame.annotations) for frame in store.labels("one", ontology.name)] == [1, 0, 1, 0]
+    look = HumanAction(
+        event_id="1",
+        action="look",
+        round_kind="labels",
+        shard_id="one",
+        ontology=ontology.name,
+        frame_index=6,
+        who="ann",
+        when="2026-01-01T00:00:00+00:00",
+    )
+    store.ledger.append([look])
+    assert "1 frames keep the labels they got since" in imported_again(video, store.url, drawn)
+    assert [len(frame.annotations) for frame in store.labels("one", ontology.name)] == [1, 1, 1, 0]
+
+
+def test_tracks_that_come_later_are_imported(tmp_path: Path, draw: Draw) -> None:
+    video, store = draw(tmp_path / "data", "one"), Store.create(str(tmp_path / "store"))
+
+    def tracked(document: Any) -> None:
+        for row in document["annotations"]:
+            row["track_id"] = 7
+
+    imported_again(video, store.url, lambda document: None)
+    imported_again(video, store.url, tracked)
+    (ontology,) = store.ontologies()
+    assert [one.track_id for frame in store.labels("one", ontology.name) for one in frame.annotations] == ["7", "7"]
+
+
 @pytest.fixture
 def with_models(tmp_path: Path, draw: Draw) -> Store:
     """Shards one and two of 8 frames, each with a live micro-model that nobody has labelled with; three has none."""
@@ -247,3 +302,72 @@ def test_a_named_shard_without_a_micro_model_is_told(tmp_path: Path, with_models
     document, stderr = told("predictions", with_models, tmp_path, "one", "three")
     assert document["failures"] == [{"shard_id": "three", "error": "no predictions"}]
     assert "are not in it" not in stderr
+
+
+def test_a_folder_with_a_link_to_nowhere_is_a_row_and_the_others_come_in(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "good")
+    folder = pictures_of_a_folder(tmp_path / "data" / "album")
+    (folder / "z.png").symlink_to("nowhere.png")
+    result = run.invoke(app, [*add_all(tmp_path), "--json", str(tmp_path / "o.json")])
+    assert result.exit_code == 3, result.output
+    document = json.loads((tmp_path / "o.json").read_text())
+    assert [one["shard_id"] for one in document["shards"]] == ["good"]
+    (row,) = document["failures"]
+    assert row["shard_id"] == "album"
+    assert "BadPicture" in row["error"]
+    assert "z.png: No such file or directory" in row["error"]
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_row_and_the_others_come_in(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "data", "good")
+    result = run.invoke(app, [*add_all(tmp_path), "n" * 300])
+    assert result.exit_code == 3, result.output
+    assert "nnn: File name too long, needed a file or folder that can be read" in result.stdout
+    assert [shard.shard_id for shard in Store.open(str(tmp_path / "store")).shards()] == ["good"]
+
+
+def test_names_that_are_not_utf8_are_refused_one_by_one(tmp_path: Path, draw: Draw) -> None:
+    video = draw(tmp_path / "data", "good")
+    (tmp_path / "data" / os.fsdecode(b"v\xff.mp4")).write_bytes(video.read_bytes())
+    folder = pictures_of_a_folder(tmp_path / "data" / "album")
+    (folder / "a.png").rename(folder / os.fsdecode(b"a\xff.png"))
+    result = run.invoke(app, [*add_all(tmp_path), "--json", str(tmp_path / "o.json")])
+    assert result.exit_code == 3, result.output
+    refused = [row["error"] for row in json.loads((tmp_path / "o.json").read_text())["failures"]]
+    assert [error.split("/")[-1] for error in refused] == [
+        r"a\udcff.png: a name that is not UTF-8, needed one that is; rename it",
+        r"v\udcff.mp4: a name that is not UTF-8, needed one that is; rename it",
+    ]
+    assert all(error.startswith("BadInput: ") for error in refused)
+    assert [shard.shard_id for shard in Store.open(str(tmp_path / "store")).shards()] == ["good"]
+
+
+def test_a_store_that_has_names_that_are_not_utf8_can_be_exported(tmp_path: Path) -> None:
+    """Such pictures were taken in until their names were looked at."""
+    folder = pictures_of_a_folder(tmp_path / "album")
+    images = [{"id": 1, "file_name": "a.png", "width": 16, "height": 16}]
+    boxes = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 2, 5, 5], "iscrowd": 0}]
+    labels = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "square"}]}
+    (tmp_path / "album.coco.json").write_text(json.dumps(labels))
+    store = ["--store", str(tmp_path / "store")]
+    added = run.invoke(app, ["add", str(folder), *store])
+    assert added.exit_code == 0, added.output
+    (folder / "a.png").rename(folder / os.fsdecode(b"a\xff.png"))
+    out = tmp_path / "out.coco.json"
+    result = run.invoke(app, ["export", "--what", "annotations", "--out", str(out), *store])
+    assert result.exit_code == 0, result.output
+    assert [image["file_name"] for image in json.loads(out.read_text(encoding="utf-8"))["images"]] == ["a\udcff.png"]
+
+
+def pictures_of_a_folder(folder: Path) -> Path:
+    """a.png and b.png, 16x16."""
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(png())
+    return folder
+
+
+def png() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (90, 90, 90)).save(out, "PNG")
+    return out.getvalue()

@@ -75,6 +75,33 @@ def test_json_that_cannot_be_written_is_bad_input_and_leaves_nothing(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["a file/out.json", ".", "n" * 250])
+def test_a_place_that_is_none_for_json_is_bad_input_and_leaves_nothing(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a file").write_text("x")
+    with pytest.raises(errors.BadInput, match="cannot write the results"):
+        write_json(Path(place), {})
+    assert list(Path().iterdir()) == [Path("a file")]
+
+
+def test_what_utf8_cannot_hold_is_escaped_in_json_and_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"shards": [], "failures": [failure("b\udcff.mp4", "é b\udcff.mp4: gone")]}
+    assert finish(document, tmp_path / "out.json", rows=[]) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == r"b\udcff.mp4  é b\udcff.mp4: gone"
+    text = (tmp_path / "out.json").read_text(encoding="utf-8")
+    assert r"é b\udcff.mp4: gone" in text
+    assert json.loads(text) == document
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_result_that_is_not_json_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "out.json", {"shards": {1, 2}})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_has_one_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     print_table([{"shard": "a", "seconds": 1.23456}, {"shard": "long", "seconds": None}])
     assert capsys.readouterr().out.splitlines() == ["shard  seconds", "a      1.23", "long   -"]

@@ -2,7 +2,10 @@
 
 import base64
 import io
+import json
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,13 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from cluster.cli.main import app
 from cluster.report import Picture, Step, write_report
+from cluster.report_drawing import MAX_SIDE
 from cluster.report_outline import outline
 from training.data.annotations import Annotation
 from training.data.ontology import Ontology
-from training.data.rle import encode
-from training.errors import BadInput
+from training.data.rle import encode, paste
+from training.data.shards import Window
+from training.data.sources import probe
+from training.errors import BadInput, BadPicture
 
 
 def _result(**changes: Any) -> dict[str, Any]:
@@ -283,3 +291,87 @@ def test_several_generations_are_a_curve_beside_their_neighbour(tmp_path: Path) 
 def test_one_generation_is_no_curve_and_a_ceiling_that_is_known_is_shown(tmp_path: Path) -> None:
     assert '<svg class="curve"' not in _page(tmp_path, _several(0.5))
     assert "(≤ 0.90)" in _page(tmp_path, _several(0.5))
+
+
+def _embedded(page: str) -> Image.Image:
+    (jpeg,) = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)
+    return Image.open(io.BytesIO(base64.b64decode(jpeg)))
+
+
+def test_a_picture_wider_than_any_jpeg_is_shrunk_and_its_boxes_are_where_they_were(tmp_path: Path) -> None:
+    box = Annotation(class_name="boat", bbox_xyxy=(69_000.0, 5.0, 69_900.0, 20.0))
+    wide = _picture(image_HW3=np.full((40, 70_000, 3), 90, np.uint8), truth=(box,), machine=())
+    page = _page(tmp_path, _result(), {("pond", "detection"): [wide]})
+    with _embedded(page) as picture:
+        assert picture.size == (MAX_SIDE, 2)
+    assert 'viewBox="0 0 70000 40"' in page
+    assert 'x="69000.0" y="5.0" width="900.0" height="15.0"' in page
+
+
+def test_a_mask_of_a_frame_that_is_shown_smaller_is_drawn_in_the_frames_own_pixels(tmp_path: Path) -> None:
+    """As an array of the whole frame it would be 3.8 GB."""
+    width, height = 64_000, 60_000
+    mask = paste(encode(np.ones((3, 4), dtype=bool)), Window(column=60_000, row=50_000, width=4, height=3), height, width)
+    found = Annotation(class_name="boat", bbox_xyxy=(60_000, 50_000, 60_004, 50_003), rle_counts=mask, score=0.9)
+    picture = _picture(truth=(), machine=(found,), frame_wh=(width, height))
+    page = _page(tmp_path, _result(), {("pond", "detection"): [picture]})
+    assert 'viewBox="0 0 64000 60000"' in page
+    assert 'd="M60000 50000h4v3h-4z"' in page
+
+
+def test_a_name_that_is_not_utf8_is_written_escaped(tmp_path: Path) -> None:
+    page = _page(tmp_path, _result(failures=[{"shard_id": "b", "error": "BadVideo: b\udcff.mp4: gone"}]))
+    assert r"BadVideo: b\udcff.mp4: gone" in page
+
+
+def _simulated(tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    """`simulate` of one video whose course is over: its micro-model is not there any more."""
+    draw(tmp_path / "data", "one")
+    (entry,) = _result()["shards"]
+    entry = {**entry, "shard_id": "one", "generations": [{**entry["generations"][0], "live": True}]}
+
+    def course(store: Any, sources: Any, **options: Any) -> dict[str, Any]:
+        store.add_shard(probe(sources[0].path, shard_id="one"))
+        return _result(shards=[entry], labels=options["labels"])
+
+    monkeypatch.setattr("cluster.session.ray_session", lambda num_cpus: nullcontext())
+    monkeypatch.setattr("cluster.resources.num_nodes", lambda: 1)
+    monkeypatch.setattr("cluster.resources.cluster_workers", lambda: 1)
+    monkeypatch.setattr("cluster.simulate.simulate", course)
+    return CliRunner().invoke(app, ["simulate", str(tmp_path / "data"), "--weights", "none", *words])
+
+
+def test_a_report_that_cannot_be_written_loses_no_numbers(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--report", str(tmp_path / "nowhere" / "page.html"), "--json", str(tmp_path / "out.json")]
+    done = _simulated(tmp_path, draw, monkeypatch, *words)
+    assert done.exit_code == 2
+    assert "BadInput: " in done.stderr
+    assert "page.html: cannot write the report" in done.stderr
+    assert "0.987" in done.stdout
+    assert json.loads((tmp_path / "out.json").read_text())["shards"][0]["shard_id"] == "one"
+
+
+def test_numbers_that_cannot_be_written_lose_no_report(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--report", str(tmp_path / "page.html"), "--json", str(tmp_path / "nowhere" / "out.json")]
+    done = _simulated(tmp_path, draw, monkeypatch, *words)
+    assert done.exit_code == 2
+    assert "out.json: cannot write the results" in done.stderr
+    assert "0.987" in (tmp_path / "page.html").read_text()
+
+
+def test_what_a_report_has_no_pictures_of_is_said_in_it(
+    tmp_path: Path, draw: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(*_: Any) -> Any:
+        raise BadPicture("one.mp4: torn")
+
+    monkeypatch.setattr("cluster.demo_pictures.read_coco", torn)
+    done = _simulated(tmp_path, draw, monkeypatch, "--report", str(tmp_path / "page.html"))
+    assert done.exit_code == 0, done.output
+    said = "one detection: no pictures, BadPicture: one.mp4: torn"
+    assert said in done.stderr
+    assert f'<p class="lead">{said}</p>' in (tmp_path / "page.html").read_text()

@@ -1,5 +1,6 @@
 """A folder of pictures is a shard: natural order, one size, nothing dropped in silence."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,44 @@ def test_a_folder_that_changed_after_it_was_added_is_noticed(write_picture: Any)
     write_picture("clip/b.png", _grey(1))
     with pytest.raises(BadInput, match="2 pictures, needed the 1 that were added"):
         list(open_frames(shard).read())
+
+
+def _three_pictures(write_picture: Any) -> tuple[Path, Any]:
+    for level, name in enumerate("abc"):
+        folder = write_picture(f"clip/{name}.png", _grey(level)).parent
+    return folder, probe(folder)
+
+
+def test_a_link_to_nowhere_among_the_pictures_is_named(write_picture: Any) -> None:
+    folder = write_picture("clip/a.png", _grey(1)).parent
+    (folder / "b.png").symlink_to(folder / "nowhere.png")
+    with pytest.raises(BadPicture, match=r"clip/b\.png: No such file or directory, needed a picture that can be read"):
+        probe(folder)
+
+
+def test_a_picture_that_went_away_is_named_with_its_frame_and_the_others_can_be_read(write_picture: Any) -> None:
+    folder, shard = _three_pictures(write_picture)
+    (folder / "b.png").unlink()
+    (folder / "b.png").symlink_to("nowhere.png")
+    with open_frames(shard) as frames:
+        with pytest.raises(BadPicture, match=r"b\.png \(frame 1\): No such file or directory, needed"):
+            list(frames.read())
+        assert [frame.frame_index for frame in frames.read([0, 2])] == [0, 2]
+
+
+def test_a_folder_that_went_away_is_no_bad_picture(write_picture: Any) -> None:
+    """All of its frames are away, and may be there again the next time."""
+    folder, shard = _three_pictures(write_picture)
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(BadInput, match=r"clip: No such file or directory, needed a folder of pictures") as raised:
+        list(open_frames(shard).read())
+    assert not isinstance(raised.value, BadPicture)
+
+
+def test_a_picture_whose_name_is_not_utf8_is_refused_in_letters_that_can_be_printed(write_picture: Any) -> None:
+    path = write_picture("clip/a.png", _grey(1))
+    path.rename(path.with_name(os.fsdecode(b"b\xff.png")))
+    with pytest.raises(BadInput, match="a name that is not UTF-8") as raised:
+        probe(path.parent)
+    assert r"clip/b\udcff.png: " in str(raised.value)
+    assert str(raised.value).isprintable()

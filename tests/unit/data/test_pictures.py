@@ -1,13 +1,14 @@
 """Any common picture becomes upright RGB; anything else is refused by name."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.pictures import decode_picture, encode_jpeg
+from training.data.pictures import decode_picture, encode_jpeg, read_picture_file
 from training.errors import BadPicture, WrongShape
 
 
@@ -102,3 +103,12 @@ def test_only_rgb_bytes_become_jpeg() -> None:
         encode_jpeg(np.zeros((4, 4), np.uint8))
     with pytest.raises(WrongShape):
         encode_jpeg(np.zeros((4, 4, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_away_is_a_bad_picture_of_the_name_given(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"abc")
+    assert read_picture_file(tmp_path / "a.png", name="a") == b"abc"
+    with pytest.raises(BadPicture, match=r"^frame 7: No such file or directory, needed a picture that can be read$"):
+        read_picture_file(tmp_path / "b.png", name="frame 7")
+    with pytest.raises(BadPicture, match=r"^frame 8: Is a directory, needed"):
+        read_picture_file(tmp_path, name="frame 8")

@@ -233,3 +233,12 @@ def test_a_scene_of_one_tile_has_no_surroundings(write_picture: Any) -> None:
     (only,) = open_frames(probe(write_picture("scene.png", _PICTURE_HW3), tile=128)).read()
     assert only.around_HW3 is None
     assert only.seen_xyxy == (0, 0, 100, 70)
+
+
+@pytest.mark.parametrize("name", ["scene.png", "scene.tif"])
+def test_a_scene_that_went_away_is_named(write_picture: Any, name: str) -> None:
+    path = write_picture(name, _PICTURE_HW3)
+    shard = probe(path, tile=32)
+    path.unlink()
+    with open_frames(shard) as frames, pytest.raises(BadPicture, match=rf"{name}: .*No such file or directory"):
+        list(frames.read([0]))
