@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -45,20 +45,27 @@ class Wanted:
 
 @dataclass(slots=True, kw_only=True)
 class _Trial:
-    """One that runs, and what this ingress saw of it. due: requests of the generation on trial at the next report."""
+    """One that runs, and what this ingress saw of it.
+
+    due: requests of the generation on trial at the next report. told: its errors in the last one. settling: that report.
+    """
 
     canary: Canary
     card: Card
     task: Task
     sums: Sums = field(default_factory=Sums)
     due: int = 0
+    told: int = 0
+    settling: Future[None] | None = None
 
     def is_due(self) -> bool:
-        """Often enough to decide in time, and more rarely the longer it goes well."""
+        """Often enough to decide in time, more rarely the longer it goes well, and never while the last report is under way."""
         requests, errors = self.sums.canary.requests, self.sums.canary.errors
-        if requests < self.due and not 0 < errors <= EARLY_ERRORS:
+        if self.settling is not None and not self.settling.done():
             return False
-        self.due = requests + max(1, self.canary.limits.min_requests // 10, requests // 10)
+        if requests < self.due and not self.told < min(errors, EARLY_ERRORS):
+            return False
+        self.due, self.told = requests + max(1, self.canary.limits.min_requests // 10, requests // 10), errors
         return True
 
 
@@ -93,8 +100,14 @@ class Canaries:
         on_trial = [one.live and await self._trial(one.card) is not None for one in wanted]
         tried = [one for one, trial in zip(wanted, on_trial, strict=True) if trial]
         plain = [one for one, trial in zip(wanted, on_trial, strict=True) if not trial]
-        asks = asyncio.gather(*(self.predict(one.card, one.pictures, live=True) for one in tried))
-        of_plain, of_tried = map(iter, await asyncio.gather(self._plain(plain), asks))
+        try:
+            async with asyncio.TaskGroup() as asks:
+                together = asks.create_task(self._plain(plain))
+                alone = [asks.create_task(self.predict(one.card, one.pictures, live=True)) for one in tried]
+        except ExceptionGroup as failed:  # the first one, after which the others were called off
+            first = failed.exceptions[0]
+            raise first from first.__cause__
+        of_plain, of_tried = iter(together.result()), (one.result() for one in alone)
         return [next(of_tried if trial else of_plain) for trial in on_trial]
 
     def forget(self) -> None:
@@ -149,7 +162,7 @@ class Canaries:
 
     def _settle_if_due(self, trial: _Trial) -> None:
         if trial.is_due():
-            self._settling.submit(self._settle, trial.canary, trial.sums.to_json())
+            trial.settling = self._settling.submit(self._settle, trial.canary, trial.sums.to_json())
 
     def _settle(self, canary: Canary, seen: Mapping[str, object]) -> None:
         """Tell what was seen, and end the trial if all that was told is against it."""
@@ -198,18 +211,28 @@ class Canaries:
             trials = filter(None, map(self._known_or_new, found))
             self._trials = {(trial.canary.shard_id, trial.canary.ontology): trial for trial in trials}
             if self._meters is not None:
-                self._meters.show("micromodels_canaries", len(self._trials))
+                self._meters.show("micromodels_canaries", sum(self._runs(trial.canary) for trial in self._trials.values()))
 
     def _known_or_new(self, canary: Canary) -> _Trial | None:
         known = self._trials.get((canary.shard_id, canary.ontology))
         if known is not None and known.canary.number == canary.number:
-            return known
+            return known  # with what was seen of it, even where it is over: its live generation may come back
+        if not self._runs(canary):
+            return None
         try:
             card = self._catalogue.resolve((f"{canary.shard_id}@{canary.generation}", canary.ontology))
             return _Trial(canary=canary, card=card, task=task_for(self._catalogue.store.ontology(canary.ontology)))
         except MicroModelError as error:
             _log.warning("canary cannot run model=%s@%d error=%r", canary.shard_id, canary.generation, error)
             return None
+
+    def _runs(self, canary: Canary) -> bool:
+        """Whether the generation that it is against is live; while nobody knows, it is."""
+        try:
+            return self._catalogue.store.registry.live(canary.shard_id, canary.ontology) == canary.against
+        except MicroModelError as error:
+            _log.warning("canary unknown shard=%s ontology=%s error=%r", canary.shard_id, canary.ontology, error)
+            return True
 
 
 def _chance(canary: Canary, pictures: Sequence[Picture]) -> float:

@@ -52,7 +52,7 @@ def _add_start(api: FastAPI, catalogue: Catalogue, canaries: Canaries, settings:
         canaries.forget()
         said = request.scope.get("request_id"), who, f"{name}@{given.generation}", given.share
         _log.info("canary started request_id=%s key=%s model=%s share=%s", *said)
-        return CanaryOut.of(started, Sums())
+        return CanaryOut.of(started, Sums(), started.against)
 
 
 def _add_shown(api: FastAPI, catalogue: Catalogue) -> None:
@@ -118,4 +118,5 @@ def _running(catalogue: Catalogue, shard_id: str, ontology: str | None) -> Canar
 
 
 def _out(catalogue: Catalogue, canary: Canary) -> CanaryOut:
-    return CanaryOut.of(canary, Sums.total(catalogue.store.registry.canaries.reports(canary)))
+    registry = catalogue.store.registry
+    return CanaryOut.of(canary, Sums.total(registry.canaries.reports(canary)), registry.live(canary.shard_id, canary.ontology))

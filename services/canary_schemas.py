@@ -46,7 +46,9 @@ class CanaryOut(BaseModel):
     against: int = Field(description="The live generation, which the others go to")
     share: float
     limits: CanaryLimitsIO
-    state: Literal["running", "rolled-back", "promoted", "withdrawn"]
+    state: Literal["running", "rolled-back", "promoted", "withdrawn", "superseded"] = Field(
+        description="superseded: over, since `against` is not live any more"
+    )
     reason: str | None = Field(default=None, description="Why it ended")
     started_at: str
     started_by: str | None = None
@@ -55,9 +57,13 @@ class CanaryOut(BaseModel):
     figures: dict[str, Any] = Field(description="What both did, as far as ingresses have told the store")
 
     @classmethod
-    def of(cls, canary: Canary, sums: Sums) -> "CanaryOut":
-        same = ("shard_id", "ontology", "number", "generation", "against", "share", "reason")
+    def of(cls, canary: Canary, sums: Sums, live: int | None) -> "CanaryOut":
+        """live: the generation that is."""
+        same = ("shard_id", "ontology", "number", "generation", "against", "share")
         when = ("started_at", "started_by", "ended_at", "ended_by")
         limits = CanaryLimitsIO(**{name: getattr(canary.limits, name) for name in CanaryLimitsIO.model_fields})
         values: dict[str, Any] = {name: getattr(canary, name) for name in same + when}
-        return cls(**values, limits=limits, state=canary.outcome or "running", figures=sums.figures())
+        over = canary.running and live != canary.against
+        state = "superseded" if over else canary.outcome or "running"
+        reason = f"generation {live} is live, and not {canary.against} any more" if over else canary.reason
+        return cls(**values, limits=limits, state=state, reason=reason, figures=sums.figures())

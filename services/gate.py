@@ -27,6 +27,8 @@ __all__ = [
     "admit_tool",
 ]
 
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_OWN_SITE = ("same-origin", "none")  # none: a person, and no page
 BEHIND_HAPROXY = os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"  # it connects to its node's ingress by loopback, whoever asks
 _BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key; docs/security.md")
 
@@ -51,7 +53,7 @@ async def admit(
 
     Raises:
         KeysNeeded: there are no keys, and the request came from outside, or by a name that a page outside may have chosen, or
-            through HAProxy, behind which nobody knows.
+            through HAProxy, behind which nobody knows, or from a page of another site and not only to read.
         Unauthorized: no key, or one that nobody has.
         Forbidden: a key without the scope.
         KeysUnusable: the file of keys cannot be read now.
@@ -87,7 +89,10 @@ def _check_scopes(name: str, missing: Sequence[str]) -> None:
 
 
 def _check_loopback(request: Request) -> None:
-    """The address that was connected to is this machine's own, and so is the name in the request (DNS can be rebound)."""
+    """The address that was connected to is this machine's own, and so is the name in the request (DNS can be rebound).
+
+    What may change something is not asked for by a page of another site: browsers send some of that without asking first.
+    """
     if BEHIND_HAPROXY:
         raise KeysNeeded("the service has no keys, and HAProxy in front of it makes everybody look local")
     address, _ = request.scope.get("server") or ("", None)
@@ -95,6 +100,29 @@ def _check_loopback(request: Request) -> None:
         raise KeysNeeded("the service has no keys, so that only its own machine is answered")
     if not _is_loopback(_hostname(request)):
         raise KeysNeeded("the service has no keys, so that it answers only to the name localhost and loopback addresses")
+    if request.method not in _SAFE and (page := _foreign_page(request)) is not None:
+        raise KeysNeeded(
+            f"the service has no keys, so that pages of other sites may change nothing: {page}, needed its own origin"
+        )
+
+
+def _foreign_page(request: Request) -> str | None:
+    """What the browser says of the page that sent the request, if that is not of the very host and port that it asks."""
+    host = request.headers.get("host", "").lower()
+    for origin in request.headers.getlist("origin"):
+        if _netloc(origin) != host:
+            return f"Origin {origin!r:.100}"
+    for site in request.headers.getlist("sec-fetch-site"):
+        if site.strip().lower() not in _OWN_SITE:
+            return f"Sec-Fetch-Site {site!r:.100}"
+    return None
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _hostname(request: Request) -> str:

@@ -48,8 +48,7 @@ def said(binding: Binding, shown: Sequence[RegionIn], size_wh: tuple[int, int], 
         BadAnnotation: a turned picture, a region without exactly one label, points that belong to no object or to two, a brush
             that is damaged or of a picture of another shape.
     """
-    controls = [one.name for one in (binding.control, binding.boxes) if one is not None]
-    own = [one for one in shown if one.from_name in controls]
+    own = [one for one in shown if one.from_name in binding.controls]
     for one in own:
         if one.image_rotation:
             raise BadAnnotation(f"region {one.id}: on a picture turned by {one.image_rotation:g}°, needed it upright")

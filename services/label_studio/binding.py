@@ -26,6 +26,11 @@ class Binding:
     control: Control
     boxes: Control | None = None
 
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of those whose regions it takes."""
+        return tuple(one.name for one in (self.control, self.boxes) if one is not None)
+
 
 def bound(config: LabelConfig, ontologies: Sequence[Ontology]) -> list[Binding]:
     """Every control whose labels are an ontology's, or that names one in `model_ontology`; at least one.

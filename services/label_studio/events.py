@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -13,10 +13,12 @@ from services.label_studio.binding import Binding
 from services.label_studio.projects import Project, Projects
 from services.label_studio.refitting import Refitter
 from services.label_studio.regions import proposal_of
+from services.label_studio.results import Result, read_result
 from services.label_studio.rounds import round_of
 from services.label_studio.schemas import AnnotationEvent, Done, Event, TaskIn
 from services.settings import Settings
 from training.data.annotations import FrameLabels
+from training.data.human_actions import HumanAction
 from training.errors import BadRequest
 from training.loop.answers import FrameAnswer
 from training.loop.recording import record
@@ -78,21 +80,26 @@ class Events:
     def _keep(self, event: Event) -> _Kept:
         """All annotations of the event, in order: of one frame the last is believed."""
         kept, tasks = _Kept(), {task.id: task for task in event.tasks}
-        project = self._projects.of(event.project.label_config) if event.annotations else None
-        for annotation in event.annotations:
+        if not event.annotations:
+            return kept
+        project = self._projects.of(event.project.label_config)
+        results = [read_result(annotation.result, project.controls) for annotation in event.annotations]
+        for annotation, result in zip(event.annotations, results, strict=True):
             task = tasks.get(annotation.task) or (event.tasks[0] if len(event.tasks) == 1 else None)
-            if task is None or project is None:
+            if task is None:
                 kept.done.notes.append(f"annotation {annotation.id}: without its task, needed the payload sent too")
             elif annotation.was_cancelled:
                 kept.done.notes.append(f"annotation {annotation.id}: skipped by the person")
             else:
-                self._keep_one(project, event.project.id, task, annotation, kept)
+                kept.done.notes += [f"annotation {annotation.id}: {note}" for note in result.notes()]
+                answers = self._answers(project, task, annotation, result, kept.done.notes)
+                self._keep_one(event.project.id, answers, kept)
         return kept
 
-    def _keep_one(self, project: Project, project_id: int | None, task: TaskIn, annotation: AnnotationEvent, kept: _Kept) -> None:
+    def _keep_one(self, project_id: int | None, of_one: Iterable[FrameAnswer], kept: _Kept) -> None:
         answers = [
             replace(answer, seconds=answer.seconds if number == 0 or answer.seconds is None else 0.0)  # one person, one time
-            for number, answer in enumerate(self._answers(project, task, annotation, kept.done.notes))
+            for number, answer in enumerate(of_one)
         ]
         for work, new in record(self._store, answers):
             kept.done.recorded += new
@@ -101,23 +108,36 @@ class Events:
             if project_id is not None:
                 self._store.projects.add(TOOL, project_id, *work.key)
 
-    def _answers(self, project: Project, task: TaskIn, annotation: AnnotationEvent, notes: list[str]) -> Iterator[FrameAnswer]:
+    def _answers(
+        self, project: Project, task: TaskIn, annotation: AnnotationEvent, result: Result, notes: list[str]
+    ) -> Iterator[FrameAnswer]:
         for binding, subject in project.subjects(task):
             if (frame := subject.frame) is None:
                 notes.append(f"annotation {annotation.id}: of no frame of the store, needed shard_id and frame_index in its task")
-            elif (answer := self._answer(binding, frame, annotation, notes)) is not None:
+            elif (answer := self._answer(binding, frame, annotation, result, notes)) is not None:
                 yield answer
 
     def _answer(
-        self, binding: Binding, frame: tuple[str, int], annotation: AnnotationEvent, notes: list[str]
+        self, binding: Binding, frame: tuple[str, int], annotation: AnnotationEvent, result: Result, notes: list[str]
     ) -> FrameAnswer | None:
         name, (shard_id, index) = binding.ontology.name, frame
         height, width = self._store.shard(shard_id).size_hw(index)
-        found = said(binding, annotation.result, (width, height), self._settings.max_image_pixels)
+        when = _when(annotation.updated_at)
+        mine = f"{TOOL} {annotation.unique_id or annotation.id} "
+        answer_id = f"{mine}{when}"[:150]
+        before = [one for one in self._store.ledger.read(shard_id, name) if one.event_id.startswith(mine)]
+        if (newest := _overtaken(before, answer_id, when)) is not None:
+            notes.append(f"annotation {annotation.id}: of {when}, older than what {name} has of {newest}, left out")
+            return None
+        found = said(binding, result.regions, (width, height), self._settings.max_image_pixels)
         if found is None:
             return None
         notes += found.notes
-        shown = {was[0] for one in annotation.result if (was := proposal_of(binding, one.id)) is not None}
+        if not found.annotations and result.elsewhere(binding):
+            drawn = f"nothing is drawn with {binding.control.name!r:.100}, but with a control that is left out"
+            notes.append(f"annotation {annotation.id}: {drawn}: nothing is kept of {name}")
+            return None
+        shown = {was[0] for one in result.regions if (was := proposal_of(binding, one.id)) is not None}
         had_prediction = annotation.parent_prediction is not None
         kind, generation, proposals = round_of(self._store, shard_id, index, name, shown, had_prediction=had_prediction)
         if kind == "labels" and (shown or had_prediction):
@@ -126,31 +146,35 @@ class Events:
         first = {was: place for place, was in reversed(was_here.items())}  # a copy of a region has the id of none, or of its own
         for place, number in was_here.items():
             found.annotations[place] = unmoved(binding, found.annotations[place], proposals[number], (width, height))
-        when = _when(annotation.updated_at)
-        unique = annotation.unique_id or str(annotation.id)
         return FrameAnswer(
-            answer_id=f"{TOOL} {unique} {when}"[:150],
+            answer_id=answer_id,
             kind=kind,
             ontology=name,
             labels=FrameLabels(shard_id=shard_id, frame_index=index, annotations=tuple(found.annotations)),
             who=f"{TOOL}:{annotation.completed_by or 'unknown'}",
             when=when,
             generation=generation,
-            seconds=self._seconds(shard_id, name, unique, when, annotation.lead_time),
+            seconds=_seconds(before, when, annotation.lead_time),
             same={place: str(was) for was, place in first.items()},
         )
 
-    def _seconds(self, shard_id: str, ontology: str, unique: str, when: str, total: float | None) -> float | None:
-        """Since the same annotation was submitted before: Label Studio adds up all the time it was open."""
-        if total is None:
-            return None
-        mine = f"{TOOL} {unique} "
-        earlier = (
-            one.seconds or 0.0
-            for one in self._store.ledger.read(shard_id, ontology)
-            if one.event_id.startswith(mine) and datetime.fromisoformat(one.when) < datetime.fromisoformat(when)
-        )
-        return max(total - sum(earlier), 0.0)
+
+def _overtaken(before: Sequence[HumanAction], answer_id: str, when: str) -> str | None:
+    """When the same annotation was submitted later than `when`; None if it was not, or if this answer is in the ledger too."""
+    newest = max((one.when for one in before), key=datetime.fromisoformat, default=when)
+    known = any(one.event_id.startswith(f"{answer_id}/") for one in before)
+    return newest if _is_older(when, newest) and not known else None
+
+
+def _seconds(before: Iterable[HumanAction], when: str, total: float | None) -> float | None:
+    """Since the same annotation was submitted before: Label Studio adds up all the time it was open."""
+    if total is None:
+        return None
+    return max(total - sum(one.seconds or 0.0 for one in before if _is_older(one.when, when)), 0.0)
+
+
+def _is_older(when: str, other: str) -> bool:
+    return datetime.fromisoformat(when) < datetime.fromisoformat(other)
 
 
 def _when(text: str) -> str:

@@ -65,7 +65,13 @@ class Predictor:
             async with turns:
                 return _shaped(await self._task(project, task, audits), version)
 
-        return await asyncio.gather(*(one(task) for task in given.tasks))
+        try:
+            async with asyncio.TaskGroup() as asks:
+                answers = [asks.create_task(one(task)) for task in given.tasks]
+        except ExceptionGroup as failed:  # the first one, after which the others were called off
+            first = failed.exceptions[0]
+            raise first from first.__cause__
+        return [answer.result() for answer in answers]
 
     async def _task(self, project: Project, task: TaskIn, audits: Audits) -> list[_Said]:
         try:

@@ -30,6 +30,11 @@ class Project:
     def ontologies(self) -> tuple[str, ...]:
         return tuple(sorted({one.ontology.name for one in self.bindings}))
 
+    @property
+    def controls(self) -> frozenset[str]:
+        """Names of those whose regions some binding takes."""
+        return frozenset(name for one in self.bindings for name in one.controls)
+
     def subjects(self, task: TaskIn) -> list[tuple[Binding, Subject]]:
         """What each binding is about. Raises as subject_of."""
         return [(binding, subject_of(task.data, key)) for binding, key in zip(self.bindings, self.image_keys, strict=True)]

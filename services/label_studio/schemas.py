@@ -61,7 +61,7 @@ class NotesIn(_Sent):
 
 
 class RegionIn(_Sent):
-    """One entry of an annotation's result; relations and what other tags say have no `from_name` of ours."""
+    """One entry of an annotation's result, of a control that labels in an ontology."""
 
     id: str = ""
     from_name: str = ""
@@ -113,12 +113,12 @@ class PredictOut(BaseModel):
 
 
 class AnnotationEvent(_Sent):
-    """What a person submitted. lead_time: seconds they had the task open, all times together."""
+    """What a person submitted. result: see `read_result`. lead_time: seconds they had the task open, all times together."""
 
     id: int
     unique_id: str | None = None
     task: int | None = None
-    result: list[RegionIn] = Field(default_factory=list)
+    result: list[dict[str, Any]] = Field(default_factory=list, description="Regions of our controls, and what others say")
     was_cancelled: bool = False
     lead_time: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     updated_at: str

@@ -104,6 +104,8 @@ class Canaries:
         started = replace(canary, number=taken + 1, started_at=_now())
         self._objects.put(_mark(started), b"")  # first: a mark without a trial misleads nobody
         self._write(started, taken + 1)
+        if before is not None and before.running:  # it can never be the newest again, whatever is live
+            self._objects.delete(_mark(before))
         return started
 
     def end(
@@ -127,7 +129,7 @@ class Canaries:
         return self._newest(shard_id, ontology)[1]
 
     def running(self) -> list[Canary]:
-        """Of all micro-models; one listing, and two reads for each."""
+        """Of all micro-models, as `newest`; one listing, and two reads for each."""
         marks = (key.split("/") for key in self._objects.keys(_MARKS))
         found = {(parts[1], parts[2]) for parts in marks if len(parts) == 4}
         canaries = (self.newest(*model) for model in sorted(found))

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -136,6 +138,38 @@ def test_other_shards_are_asked_in_one_call_beside_the_one_that_has_a_trial(
     assert [card.ref for card, _ in answers] == ["hall@1", "garden@2", "hall@1"]
 
 
+def test_when_one_of_several_fails_the_others_are_not_asked_on(
+    store: Store, ingress: Callable[[], Ingress], hosts_of_two: Hosts, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(store, share=0.999)
+    one, pictures = ingress(), [Picture(name="one", data=png, num_pixels=1200)]
+    ended: list[str] = []
+
+    async def slow(card: Card, _: Sequence[Picture]) -> Answer:
+        try:
+            await asyncio.sleep(60)
+            raise AssertionError("it goes on")
+        finally:
+            ended.append(card.ref)
+
+    async def gone(_: Any) -> list[Answer]:
+        await asyncio.sleep(0.05)
+        raise HostUnavailable("gone") from OSError("no route")
+
+    monkeypatch.setattr(hosts_of_two, "predict", slow)
+    monkeypatch.setattr(hosts_of_two, "predict_each", gone)
+    cards = [one.catalogue.resolve((ref, None)) for ref in ("hall@live", "garden@live")]
+
+    async def ask() -> None:
+        with pytest.raises(HostUnavailable) as failed:
+            await one.canaries.predict_each([Wanted(card=card, pictures=pictures, live=True) for card in cards])
+        assert isinstance(failed.value.__cause__, OSError)
+        assert ended[0] == "garden@2"
+
+    asyncio.run(ask())
+    assert trial(store).running
+
+
 @pytest.mark.parametrize(
     ("does", "said"),
     [
@@ -172,6 +206,48 @@ def test_what_the_generation_on_trial_cannot_answer_the_live_one_does_and_soon_i
     assert trial(store).outcome == "rolled-back"
     assert "100.0% of its requests failed" in trial(store).reason
     assert told.total("micromodels_canary_requests", arm="canary", outcome="fallback") >= 5
+
+
+@pytest.fixture
+def reports(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was told to the store, each time."""
+    told: list[Any] = []
+    report = store.registry.canaries.report
+    monkeypatch.setattr(store.registry.canaries, "report", lambda *said: (told.append(said[2]), report(*said))[1])
+    return told
+
+
+def test_one_failed_request_is_told_at_once_and_those_after_it_as_rarely_as_ever(
+    store: Store, ingress: Callable[[], Ingress], hosts_of_two: Hosts, reports: list[Any]
+) -> None:
+    start(store, share=0.999, min_requests=200)
+    one = ingress()
+    one.ask(0)
+    hosts_of_two.second = fails(CorruptModel("garden@2: damaged"))
+    one.ask(1)
+    hosts_of_two.second = lambda answer: answer
+    assert [one["canary"]["errors"] for one in reports] == [0, 1]
+    for number in range(2, 20):
+        one.ask(number)
+    assert len(reports) == 2
+
+
+def test_what_is_to_be_settled_does_not_pile_up(
+    store: Store, ingress: Callable[[], Ingress], hosts_of_two: Hosts, reports: list[Any]
+) -> None:
+    start(store, share=0.999, min_requests=200, more_errors=1)
+    hosts_of_two.second = fails(CorruptModel("garden@2: damaged"))
+    one, busy = ingress(), threading.Event()
+    one.canaries._settling.submit(busy.wait)
+    asking = threading.Thread(target=lambda: one.ask(*range(5)))
+    asking.start()
+    while hosts_of_two.asked.count(2) < 5:
+        time.sleep(0.01)
+    busy.set()
+    asking.join()
+    assert len(reports) == 1
+    one.ask(5)
+    assert [one["canary"]["errors"] for one in reports] == [1, 6], "nothing is lost"
 
 
 def test_a_picture_that_no_generation_can_read_is_held_against_none(
@@ -250,6 +326,37 @@ def test_a_trial_is_withdrawn_once(client: Any, store: Store) -> None:
     again = client.delete(PATH)
     assert (again.status_code, again.json()["type"]) == (409, "urn:micromodels:conflicting-canary")
     assert store.registry.live("garden", ONTOLOGY) == 1
+
+
+def test_a_trial_against_a_generation_that_is_live_no_more_is_over_and_says_so(
+    client: Any, store: Store, told: Any, png: bytes, make_card: Callable[..., Card]
+) -> None:
+    def ask() -> Any:
+        return client.post("/v1/models/garden/predict", content=png, headers=PNG).json()["model"]["generation"]
+
+    client.request("PUT", PATH, json={"generation": 2, "share": 0.999})
+    assert (ask(), told.values("micromodels_canaries")[-1]) == (2, 1)
+    store.registry.publish(make_card("garden", fit_key="third"), {"w": torch.zeros(3)})
+    store.registry.promote("garden", ONTOLOGY, 3, "by a fit")
+    shown = client.get(PATH).json()
+    assert (shown["state"], shown["reason"]) == ("superseded", "generation 3 is live, and not 1 any more")
+    assert client.delete(PATH).status_code == 409
+    assert (ask(), told.values("micromodels_canaries")[-1]) == (3, 0)
+    assert trial(store).outcome is None, "nobody wrote that"
+    store.registry.promote("garden", ONTOLOGY, 1, "back")
+    assert (client.get(PATH).json()["state"], ask(), told.values("micromodels_canaries")[-1]) == ("running", 2, 1)
+
+
+def test_an_ingress_that_comes_later_takes_no_part_in_a_trial_that_is_over(
+    store: Store, ingress: Callable[[], Ingress], make_card: Callable[..., Card], told: Any
+) -> None:
+    start(store, share=0.999)
+    store.registry.publish(make_card("garden", fit_key="third"), {"w": torch.zeros(3)})
+    store.registry.promote("garden", ONTOLOGY, 3, "by a fit")
+    one = ingress()
+    assert one.ask(*range(5)) == [3] * 5
+    assert one.canaries._trials == {}
+    assert told.values("micromodels_canaries")[-1] == 0
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,45 @@ def test_without_keys_a_page_that_gave_our_address_a_name_of_its_own_is_refused(
     assert "garden" not in response.text
 
 
+CHANGES = [route for route in CLOSED if route[0] not in ("GET", "HEAD")]
+PAGES = {
+    "another site": {"origin": "https://evil.example"},
+    "another port": {"origin": "http://127.0.0.1:9000"},
+    "another name of ours": {"origin": "http://localhost:8000"},
+    "a file": {"origin": "null"},
+    "no origin": {"origin": ""},
+    "no URL": {"origin": "http://["},
+    "a link": {"sec-fetch-site": "cross-site"},
+    "a neighbour": {"sec-fetch-site": "same-site"},
+    "ours, it says": {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "cross-site"},
+}
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+def test_without_keys_no_page_of_another_site_changes_anything(client: Any, method: str, path: str) -> None:
+    url = path.format(**VALUES)
+    for name, headers in PAGES.items():
+        response = client.request(method, url, headers=headers)
+        assert (response.status_code, kind(response)) == (403, "keys-needed"), name
+    for headers in ({"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {}):
+        assert client.request(method, url, headers=headers).status_code != 403
+
+
+def test_a_page_of_another_site_makes_no_generation_live(client: Any, store: Any, make_card: Callable[..., Any]) -> None:
+    store.registry.publish(make_card("garden", fit_key="second"), {})
+    client.request("PUT", "/v1/models/garden/canary", json={"generation": 2})
+    promote = "/v1/models/garden/canary/promote"
+    assert client.post(promote, headers=PAGES["another site"]).status_code == 403
+    assert client.get("/v1/models/garden", headers=PAGES["another site"]).json()["generation"] == 1, "reading is no change"
+    assert client.post(promote).status_code == 200
+
+
+def test_with_keys_the_site_says_nothing(guarded: Any, secrets: dict[str, str]) -> None:
+    for headers in PAGES.values():
+        response = guarded.delete("/v1/models/garden/canary", headers={**headers, **bearer(secrets["admin"])})
+        assert (response.status_code, kind(response)) == (409, "conflicting-canary")
+
+
 def test_a_key_is_known_before_the_body_is_read(guarded: Any) -> None:
     async def never() -> Any:
         pytest.fail("the body of a stranger was read")

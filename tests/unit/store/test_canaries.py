@@ -83,6 +83,7 @@ def test_a_trial_against_a_generation_that_is_not_live_any_more_stops_no_new_one
     store.registry.canaries.start(canary(against=2))
     assert store.registry.canaries.start(canary(against=3, generation=4)).generation == 4
     assert [one.generation for one in store.registry.canaries.running()] == [4]
+    assert [path.name for path in (Path(store.url) / "canaries").rglob("0*")] == ["0002"], "nobody reads the other's mark again"
 
 
 def test_whoever_reports_again_replaces_what_it_said(store: Store) -> None:

@@ -1,21 +1,29 @@
 """Label Studio's protocol over an API in this process: what it sends, as it sends it, and what comes of it in the store."""
 
+import asyncio
 import base64
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
 
+from services.answering import Answer
+from services.catalogue import Catalogue
 from services.keys import KeyFile
 from services.label_studio.examples import EVENT_BODY, PREDICT_BODY, PREDICTED, SETUP_BODY
+from services.label_studio.predicting import Predictor
+from services.label_studio.projects import Projects
 from services.label_studio.schemas import Event, PredictIn, PredictOut, SetupIn
 from services.new_key import add_key
+from services.payload import Picture
+from services.rules import RuleBook
+from services.settings import Settings
 from services.submitting import ClusterJob
 from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
@@ -23,12 +31,14 @@ from training.data.pictures import encode_jpeg
 from training.data.sources import probe
 from training.errors import HostUnavailable
 from training.store.card import Card
+from training.store.ledger import Ledger
 from training.store.queue import Queue, QueuedFrame
 from training.store.store import Store
 
 WIDTH, HEIGHT = 64, 48
 BOXES = '<RectangleLabels name="boxes" toName="image"><Label value="fly"/></RectangleLabels>'
 DAY = '<Choices name="day" toName="image"><Choice value="day"/><Choice value="night"/></Choices>'
+OUTLINES = '<PolygonLabels name="outlines" toName="image"><Label value="fly"/></PolygonLabels>'
 
 
 def config(*tags: str) -> str:
@@ -44,6 +54,11 @@ def region(x: float = 25.0, name: str = "drawn", **values: Any) -> dict[str, Any
     corner = {"x": x, "y": 25.0, "width": 25.0, "height": 50.0, "rotation": 0, "rectanglelabels": ["fly"]}
     sizes = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
     return {"id": name, "from_name": "boxes", "to_name": "image", "type": "rectanglelabels", **sizes, "value": corner, **values}
+
+
+def polygon(**values: Any) -> dict[str, Any]:
+    corners = {"points": [[10, 10], [40, 10], [40, 40]], "closed": True, "polygonlabels": ["fly"]}
+    return {**region(name="p"), "from_name": "outlines", "type": "polygonlabels", "value": corners, **values}
 
 
 def event(*result: dict[str, Any], at: str = "2026-01-02T03:04:05.5Z", **values: Any) -> dict[str, Any]:
@@ -192,6 +207,33 @@ def test_a_host_that_is_gone_is_an_error_of_the_whole_request(client: Any, hosts
     assert client.post("/label-studio/predict", json=body).status_code == 503
 
 
+def test_of_a_request_that_failed_no_more_tasks_are_asked_about(pond: Store) -> None:
+    asked = 0
+
+    class Hosts:
+        """The far side of the network: gone for the first who asks."""
+
+        async def predict(self, card: Card, pictures: Sequence[Picture]) -> Answer:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise HostUnavailable("starting") from OSError("no route")
+            await asyncio.sleep(0.01)
+            raise AssertionError("it goes on")
+
+    async def ask() -> None:
+        catalogue, settings, hosts = Catalogue(pond, ttl_s=60), Settings(store=pond.url), cast(Any, Hosts())
+        predictor = Predictor(catalogue, hosts, RuleBook(catalogue, settings), settings, Projects(catalogue, settings))
+        body = {"tasks": [task(6)] * 40, "label_config": config(BOXES)}
+        with pytest.raises(HostUnavailable, match="starting") as failed:
+            await predictor.predict(PredictIn.model_validate(body))
+        assert isinstance(failed.value.__cause__, OSError)
+        assert len(asyncio.all_tasks()) == 1, "this one"
+
+    asyncio.run(ask())
+    assert asked <= 8
+
+
 def test_too_many_tasks_are_refused(client_of: Callable[..., Any], pond: Store) -> None:
     body = {"tasks": [task()] * 3, "label_config": config(BOXES)}
     assert client_of(max_stream_images=2).post("/label-studio/predict", json=body).status_code == 413
@@ -295,6 +337,74 @@ def test_an_update_takes_the_place_of_what_was_said_and_costs_only_the_time_sinc
     assert seconds == [6.5, 2.5]
 
 
+def test_what_was_submitted_before_and_arrives_after_changes_nothing_and_is_said(client: Any, pond: Store) -> None:
+    late, first = event(region()), event(region(60.0), at="2026-01-02T05:00:00Z", action="ANNOTATION_UPDATED", lead_time=9.0)
+    assert taken(client, first)["recorded"] == 1
+    done = taken(client, late)
+    assert (done["recorded"], done["known"]) == (0, 0)
+    assert done["notes"] == [
+        "annotation 1: of 2026-01-02T03:04:05.500000+00:00, older than what flies has of 2026-01-02T05:00:00+00:00, left out"
+    ]
+    (labels,) = pond.labels("pond", "flies")
+    assert [one.bbox_xyxy for one in labels.annotations] == [pytest.approx((38.4, 12.0, 54.4, 36.0))]
+    assert [one.seconds for one in pond.ledger.read("pond", "flies") if one.seconds] == [9.0]
+    assert taken(client, event(region(), unique_id="u-2", task=task(4)))["recorded"] == 1, "another annotation"
+
+
+def test_the_ledger_is_read_once_for_an_annotation(client: Any, pond: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, reads = Ledger.read, []
+    monkeypatch.setattr(Ledger, "read", lambda *given, **how: reads.append(given) or read(*given, **how))  # type: ignore[func-returns-value]
+    taken(client, event(region()))
+    assert len(reads) == 1
+
+
+def test_what_is_drawn_with_a_control_that_no_ontology_has_is_said_and_is_no_empty_frame(client: Any, pond: Store) -> None:
+    project = {"id": 2, "label_config": config(BOXES, OUTLINES)}
+    done = taken(client, event(polygon(), polygon(id="q"), project=project))
+    assert done == {
+        "recorded": 0,
+        "known": 0,
+        "notes": [
+            "annotation 1: 2 regions of 'outlines' (polygonlabels), which labels in no ontology of the store, left out",
+            "annotation 1: nothing is drawn with 'boxes', but with a control that is left out: nothing is kept of flies",
+        ],
+        "jobs": [],
+    }
+    assert pond.labels("pond", "flies") == []
+    done = taken(client, event(polygon(), region(), project=project, at="2026-01-02T04:00:00Z"))
+    assert (done["recorded"], len(done["notes"])) == (1, 1)
+    (labels,) = pond.labels("pond", "flies")
+    assert len(labels.annotations) == 1
+    assert taken(client, event(project=project, unique_id="u-2", task=task(6)))["recorded"] == 1, "nothing is there"
+
+
+def test_what_is_said_beside_an_empty_picture_does_not_make_it_less_empty(client: Any, pond: Store) -> None:
+    project = {"id": 2, "label_config": config(BOXES, DAY)}
+    choice = {"id": "c", "from_name": "day", "to_name": "image", "type": "choices", "value": {"choices": ["night"]}}
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    elsewhere = polygon(to_name="other")
+    done = taken(client, event(choice, relation, elsewhere, project=project))
+    assert done["recorded"] == 1
+    assert [note.partition(", ")[0] for note in done["notes"]] == [
+        "annotation 1: 1 region of 'day' (choices)",
+        "annotation 1: 1 region of 'outlines' (polygonlabels)",
+    ]
+    assert [frame.annotations for frame in pond.labels("pond", "flies")] == [()]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"id": "c", "from_name": "sky", "type": "choices", "original_width": None, "value": {"choices": ["blue"]}},
+        {"id": None, "from_name": ["x"], "type": None, "value": None, "meta": 3},
+        {},
+    ],
+    ids=["no size", "odd", "empty"],
+)
+def test_what_other_controls_send_may_look_as_it_likes(client: Any, pond: Store, foreign: dict[str, Any]) -> None:
+    assert taken(client, event(region(), foreign))["recorded"] == 1
+
+
 def test_a_frame_of_which_every_proposal_was_deleted_is_still_a_review(client: Any, pond: Store) -> None:
     taken(client, event(parent_prediction=9))
     actions = [(one.action, one.generation) for one in pond.ledger.read("pond", "flies")]
@@ -369,11 +479,28 @@ def test_what_is_of_no_use_changes_nothing_and_is_said(client: Any, pond: Store,
         (event(region(), at="0001-01-01T00:00:00+01:00"), (422, "bad-request")),
         (event(region(), project={"id": 10**400, "label_config": config(BOXES)}), (422, "bad-request")),
         (event(region(), lead_time=-1), (422, "bad-request")),
+        (event(region(original_width=None)), (422, "bad-request")),
+        (event(region(value={"x": True, "rectanglelabels": ["fly"]})), (422, "bad-request")),
         (event(region(), task=task(99)), (404, "unknown-frame")),
         (event(region(), task=task(shard_id="brook")), (404, "unknown-shard")),
         (event(region(), project={"id": 2, "label_config": "<View/>"}), (422, "bad-label-config")),
     ],
-    ids=["turned", "outside", "stranger", "flat", "when", "zone", "year", "project", "time", "frame", "shard", "config"],
+    ids=[
+        "turned",
+        "outside",
+        "stranger",
+        "flat",
+        "when",
+        "zone",
+        "year",
+        "project",
+        "time",
+        "no size",
+        "no number",
+        "frame",
+        "shard",
+        "config",
+    ],
 )
 def test_what_cannot_be_true_is_refused_and_nothing_is_kept(
     client: Any, pond: Store, body: dict[str, Any], kind: tuple[int, str]
@@ -389,15 +516,20 @@ class FakeCluster:
     def __init__(self) -> None:
         self.commands: dict[str, str] = {}
         self.state: Any = "running"
+        self.states: dict[str, Any] = {}  # of some, where it is another
 
     async def submit(self, name: str, command: str) -> None:
         self.commands[name] = command
 
     async def find(self, name: str) -> ClusterJob | None:
-        return ClusterJob(state=self.state) if name in self.commands else None
+        return ClusterJob(state=self.states.get(name, self.state)) if name in self.commands else None
 
     async def stop(self, name: str) -> None:
         raise AssertionError("nobody stops it")
+
+    def end(self, state: Any) -> None:
+        """All that there is."""
+        self.states.update(dict.fromkeys(self.commands, state))
 
 
 def submitted(client: Any, index: int) -> list[str]:
@@ -456,6 +588,75 @@ def test_the_button_fits_what_the_project_has_labelled(client_of: Callable[..., 
     assert taken(client, start)["jobs"] != first
     assert len(cluster.commands) == 2
     assert refused(client_of(), start) == (501, "jobs-not-configured")
+
+
+START = {"action": "START_TRAINING", "project": {"id": 2, "label_config": config(BOXES)}}
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_a_fit_that_failed_or_was_stopped_can_be_asked_for_again(client_of: Callable[..., Any], pond: Store, state: str) -> None:
+    cluster = FakeCluster()
+    client = client_of(jobs=cluster)
+    taken(client, event(region()))
+    jobs = []
+    for number in range(1, 4):
+        jobs += taken(client, START)["jobs"]
+        assert taken(client, START)["jobs"] == jobs[-1:], "it runs"
+        assert len(cluster.commands) == number
+        cluster.end(state)
+    assert len(set(jobs)) == 3
+    changed = client_of(jobs=cluster, jobs_workers=3)
+    jobs += taken(changed, START)["jobs"]
+    assert len(cluster.commands) == len(set(jobs)) == 4
+    assert "--workers 3" in [*cluster.commands.values()][-1]
+
+
+def test_a_fit_that_the_cluster_lost_is_the_same_fit_unless_it_would_be_another_now(
+    client_of: Callable[..., Any], pond: Store
+) -> None:
+    cluster = FakeCluster()
+    client = client_of(jobs=cluster)
+    taken(client, event(region()))
+    first = taken(client, START)["jobs"]
+    cluster.commands.clear()
+    assert taken(client, START)["jobs"] == first
+    assert len(cluster.commands) == 1
+    cluster.commands.clear()
+    other = taken(client_of(jobs=cluster, jobs_workers=3), START)["jobs"]
+    assert other != first
+    (command,) = cluster.commands.values()
+    assert f"--job {other[0]}" in command
+
+
+def test_a_fit_under_way_is_the_same_whatever_the_settings_and_one_that_is_done_is_not(
+    client_of: Callable[..., Any], pond: Store
+) -> None:
+    cluster = FakeCluster()
+    client, changed = client_of(jobs=cluster), client_of(jobs=cluster, jobs_recipe="head")
+    taken(client, event(region()))
+    first = taken(client, START)["jobs"]
+    assert taken(changed, START)["jobs"] == first
+    cluster.end("succeeded")
+    assert taken(client, START)["jobs"] == first
+    assert taken(changed, START)["jobs"] != first
+    assert len(cluster.commands) == 2
+
+
+def test_a_fit_that_cannot_be_asked_for_by_itself_keeps_the_labels_and_is_logged(
+    client_of: Callable[..., Any], pond: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = FakeCluster()
+    how = {"jobs": cluster, "jobs_address": "http://head:8265", "label_studio_refit_after": 1}
+    assert submitted(client_of(**how, jobs_recipe="nobody"), 5) == []
+    assert "no fit shard=pond ontology=flies error=BadRecipe" in caplog.text
+    first = submitted(client_of(**how), 6)
+    cluster.end("failed")
+    again = event(region(60.0), task=task(6), unique_id="u-6", at="2026-01-02T04:00:00Z", action="ANNOTATION_UPDATED")
+    assert taken(client_of(**how, jobs_workers=2), again)["jobs"] == first, "it is not tried again before more frames are there"
+    assert len(cluster.commands) == 1
+    assert len(submitted(client_of(**how, jobs_workers=2), 7)) == 1
+    assert len(cluster.commands) == 2
+    assert [frame.frame_index for frame in pond.labels("pond", "flies")] == [5, 6, 7]
 
 
 def test_a_key_comes_as_the_password_of_basic_authentication_or_as_a_bearer(
