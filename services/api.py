@@ -57,7 +57,8 @@ def create_api(
 
     meters: are told what is asked and answered. tracer: makes traces of it.
     """
-    api = FastAPI(title="micro-models", version="1", openapi_url=None, responses=problems(401, 403, 422, 503))
+    common = problems(401, 403, 422, 503)
+    api = FastAPI(title="micro-models", version="1", openapi_url=None, redirect_slashes=False, responses=common)
     api.state.keys = keys
     api.add_middleware(Envelope)
     if meters is not None:
@@ -153,7 +154,7 @@ def _add_health(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
     async def healthz() -> Health:
         return Health()
 
-    @api.get("/readyz", summary="The store can be read and a host answers")
+    @api.get("/readyz", summary="The store can be read and a host answers", responses=problems(504))
     async def readyz() -> Health:
         await asyncio.to_thread(catalogue.check)
         await hosts.check()

@@ -5,7 +5,7 @@ import re
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.problems import problem_of_error
@@ -18,7 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 class Envelope:
-    """ASGI middleware. A request that arrives with an id gets its header from whoever gave it (Serve's proxy does)."""
+    """ASGI middleware. A request that arrives with an id gets its header from whoever gave it (Serve's proxy does).
+
+    A client that goes before all of its request has arrived is answered nothing.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,6 +44,8 @@ class Envelope:
 
         try:
             await self._app(scope, receive, send_stamped)
+        except ClientDisconnect:
+            _log.info("client gone request_id=%s path=%r", scope["request_id"], scope["path"])
         except Exception as error:
             _log.exception("unexpected error request_id=%s path=%r", scope["request_id"], scope["path"])
             if started:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import ray
 from fastapi import FastAPI
@@ -33,7 +33,7 @@ from training.store.store import Store
 __all__ = ["Ingress", "RemoteHosts"]
 
 CHECK_TIMEOUT_S = 5.0
-Result = TypeVar("Result")
+Result = TypeVar("Result", covariant=True)
 _log = logging.getLogger(__name__)
 
 
@@ -90,16 +90,26 @@ class RemoteHosts:
         await _translated(self._host.check.remote(), CHECK_TIMEOUT_S)
 
 
-async def _translated(response: Awaitable[Result], timeout_s: float) -> Result:
+class _Response(Protocol[Result]):
+    """What a handle gives."""
+
+    def __await__(self) -> Generator[Any, None, Result]: ...
+
+    def cancel(self) -> object:
+        """Have the deployment give it up."""
+        ...
+
+
+async def _translated(response: _Response[Result], timeout_s: float) -> Result:
     """
     Raises:
-        TimedOut: no answer within `timeout_s`.
+        TimedOut: no answer within `timeout_s`; the host was told to give it up.
         HostsBusy: too many requests wait for one.
         HostUnavailable: the host died.
         Exception: what the host raised, as it raised it.
     """
     try:
-        return await asyncio.wait_for(response, timeout_s)
+        return await _in_time(response, timeout_s)
     except TimeoutError as error:
         raise TimedOut(f"no host answered within {timeout_s} s") from error
     except RayTaskError as error:
@@ -109,3 +119,12 @@ async def _translated(response: Awaitable[Result], timeout_s: float) -> Result:
     except (RayError, RayServeException) as error:
         _log.warning("host unavailable error=%r", error)
         raise HostUnavailable(f"no host can answer now: {type(error).__name__}") from error
+
+
+async def _in_time(response: _Response[Result], timeout_s: float) -> Result:
+    """Raises TimeoutError. To stop waiting does not stop the host."""
+    try:
+        return await asyncio.wait_for(response, timeout_s)
+    except TimeoutError:
+        response.cancel()
+        raise

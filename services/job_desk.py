@@ -47,6 +47,8 @@ class JobDesk:
         name = self._name(record.job_id)
         if outcome is None and not stopped and await submitter.find(name) is None:
             await submitter.submit(name, command_of(record, self._store.url))
+            if await asyncio.to_thread(self._store.jobs.stopped, record.job_id):  # by whoever found nothing to stop yet
+                await submitter.stop(name)
         return await self.look(record.job_id)
 
     async def look(self, job_id: str) -> JobOut:

@@ -71,7 +71,7 @@ class JobOut(BaseModel):
     shards: list[JobShard]
     failures: list[JobFailure]
     error: str | None = Field(default=None, description="Why the verb as a whole failed")
-    result: str | None = Field(default=None, description="Where the labels are, once the job is at its end")
+    result: str | None = Field(default=None, description="Where the labels are, once the job is at its end and has some")
 
 
 class FrameLine(ImageLabels):

@@ -40,7 +40,7 @@ def _add_submit(api: FastAPI, desk: JobDesk, settings: Settings) -> None:
         dependencies=[JOBS],
         summary="Have a verb done over shards of the store",
         response_model_exclude_none=True,
-        responses={202: {"content": {"application/json": {"example": JOB}}}, **problems(404, 409, 413, 415, 501)},
+        responses={202: {"content": {"application/json": {"example": JOB}}}, **problems(404, 408, 409, 413, 415, 501)},
         openapi_extra={"requestBody": JOB_BODY},
     )
     async def submit(request: Request, response: Response) -> JobOut:
@@ -82,6 +82,8 @@ def _add_result(api: FastAPI, desk: JobDesk, catalogue: Catalogue) -> None:
             raise NoResult(f"{job_id}: a {job.verb} makes no labels, needed a label; its micro-models are in `shards`")
         if job.state not in ENDED:
             raise NoResult(f"{job_id}: {job.state}, {job.progress.done} of {job.progress.total} frames; needed it at its end")
+        if job.result is None:
+            raise NoResult(f"{job_id}: {job.state}, none of {job.progress.total} frames labelled, needed at least one")
         pieces = result_pieces(catalogue.store, job, form)
         first = await asyncio.to_thread(next, pieces)  # what cannot be read at all is a problem document
         return StreamingResponse(chain([first], pieces), media_type=MEDIA_TYPES[form])

@@ -43,7 +43,7 @@ def _add_server(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
     async def live() -> ServerLive:
         return ServerLive()
 
-    @api.get("/v2/health/ready", summary="The store can be read and a host answers")
+    @api.get("/v2/health/ready", summary="The store can be read and a host answers", responses=problems(504))
     async def ready() -> ServerReady:
         await asyncio.to_thread(catalogue.check)
         await hosts.check()
@@ -67,8 +67,8 @@ def _add_model(api: FastAPI, catalogue: Catalogue, hosts: Hosts) -> None:
             outputs=[tensor_metadata(name) for name in output_names(card.task, None)],
         )
 
-    @api.get(f"{MODEL}/ready", summary="A micro-model can answer", responses=problems(404), dependencies=[READ])
-    @api.get(f"{VERSION}/ready", summary="A generation can answer", responses=problems(404), dependencies=[READ])
+    @api.get(f"{MODEL}/ready", summary="A micro-model can answer", responses=problems(404, 504), dependencies=[READ])
+    @api.get(f"{VERSION}/ready", summary="A generation can answer", responses=problems(404, 504), dependencies=[READ])
     async def model_ready(shard_id: ShardId, generation: Generation = "live", ontology: Ontology = None) -> ModelReady:
         card = await asyncio.to_thread(catalogue.resolve, reference(shard_id, generation, ontology))
         await hosts.check()

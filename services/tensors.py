@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from services.answering import Answer
 from services.payload import decode_base64
 from services.protocol_schemas import Datatype, TensorIn, TensorMetadata, TensorOut
@@ -57,7 +55,7 @@ def encoded_pictures(tensor: TensorIn) -> list[bytes]:
     """The pictures as files: BYTES as they came, UINT8 as PPM.
 
     Raises:
-        BadRequest: data that does not have the shape, or is not of the datatype.
+        BadRequest: data that does not have the shape, or is not of the datatype: true is no number, and 1.0 no whole one.
     """
     if tensor.datatype == "BYTES":
         if tensor.shape != [len(tensor.data)]:
@@ -101,13 +99,35 @@ def _bytes(text: object, name: str) -> bytes:
     return decode_base64(text, name)
 
 
-def _ppm(data: Sequence[Any], shape_NHWC: Sequence[int]) -> list[bytes]:
-    try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(f"images: lists of different lengths, needed shape {shape_NHWC}") from error
-    if values.dtype.kind not in "iu" or values.size != math.prod(shape_NHWC) or values.min() < 0 or values.max() > 255:
-        raise BadRequest(f"images: {values.size} values of {values.dtype}, needed 0 to 255 in shape {shape_NHWC}")
-    _, height, width, _ = shape_NHWC
-    header = f"P6 {width} {height} 255\n".encode()
-    return [header + picture_HWC.tobytes() for picture_HWC in values.astype(np.uint8).reshape(shape_NHWC)]
+def _ppm(data: list[Any], shape_NHWC: Sequence[int]) -> list[bytes]:
+    pixels = bytes(_whole_numbers(_flat(data, shape_NHWC)))
+    _, height, width, channels = shape_NHWC
+    header, size = f"P6 {width} {height} 255\n".encode(), height * width * channels
+    return [header + pixels[start : start + size] for start in range(0, len(pixels), size)]
+
+
+def _flat(data: list[Any], shape: Sequence[int]) -> list[Any]:
+    """The values in row-major order, of data that is flat or nested just as the shape says; what they are is not looked at."""
+    if not (data and isinstance(data[0], list)):
+        if len(data) != math.prod(shape):
+            raise BadRequest(f"images: {len(data)} values in one list, needed as many as shape {list(shape)!r:.200} has")
+        return data
+    rows = [data]
+    for depth, length in enumerate(shape):
+        for row in rows:
+            if not isinstance(row, list) or len(row) != length:
+                found = f"a list of {len(row)}" if isinstance(row, list) else type(row).__name__
+                raise BadRequest(
+                    f"images: {found} at depth {depth}, needed lists of shape {list(shape)!r:.200}, or one flat list"
+                )
+        rows = [one for row in rows for one in row]
+    return rows
+
+
+def _whole_numbers(values: list[Any]) -> list[int]:
+    for place, value in enumerate(values):
+        if type(value) is not int:
+            raise BadRequest(f"images: value {place} is of type {type(value).__name__}, needed a whole number from 0 to 255")
+        if not 0 <= value <= 255:
+            raise BadRequest(f"images: value {place} is {'below 0' if value < 0 else 'above 255'}, needed 0 to 255")
+    return values

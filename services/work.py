@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated
 
@@ -17,15 +20,17 @@ from services.schemas import AnnotationOut
 from services.settings import Settings
 from services.work_schemas import ActionsDone, AnswerIn, AnswerKept, AnswersIn, FrameToDo, Proposal, Receipt, WorkQueue
 from training.data.annotations import FrameLabels
+from training.errors import MicroModelError, StoreDenied, StoreUnreachable, named
 from training.loop.answers import FrameAnswer
 from training.loop.pending import pending, proposals
 from training.loop.recording import record
-from training.store.queue import QueuedFrame
+from training.store.queue import Queued, QueuedFrame
 from training.store.store import Store
 
 __all__ = ["add_work"]
 
 _log = logging.getLogger(__name__)
+_Source = tuple[str, str | None, int | None]  # shard, ontology and generation: what is read to show a frame
 NUM_DECODING = 2  # frames of shards decoded at once
 NEEDED = '{"answers": [{"answer_id": …, "shard_id": …, "ontology": …, "frame_index": …, "kind": …, "annotations": […], …}]}'
 
@@ -56,8 +61,9 @@ def _add_queue(api: FastAPI, catalogue: Catalogue) -> None:
         if ontology is not None:
             store.ontology(ontology)
         queued = store.queue.read()
-        frames = list(islice(pending(store, queued, shard_id=shard_id, ontology=ontology), limit))
-        return WorkQueue(queue=queued.number, made_at=queued.made_at, frames=_shown(store, frames))
+        wanted = [one for one in queued.frames if shard_id in (None, one.shard_id) and ontology in (None, one.ontology)]
+        waiting = _waiting(store, replace(queued, frames=tuple(wanted)))
+        return WorkQueue(queue=queued.number, made_at=queued.made_at, frames=_shown(store, waiting, limit))
 
 
 def _add_answers(api: FastAPI, catalogue: Catalogue, settings: Settings) -> None:
@@ -65,7 +71,7 @@ def _add_answers(api: FastAPI, catalogue: Catalogue, settings: Settings) -> None
         "/v1/annotations",
         dependencies=[ANNOTATE],
         summary="Keep what people said about frames",
-        responses={200: {"content": {"application/json": {"example": KEPT}}}, **problems(404, 409, 413, 415)},
+        responses={200: {"content": {"application/json": {"example": KEPT}}}, **problems(404, 408, 409, 413, 415)},
         openapi_extra={"requestBody": ANSWERS_BODY},
     )
     async def annotations(request: Request) -> Receipt:
@@ -92,9 +98,56 @@ def _add_pictures(api: FastAPI, catalogue: Catalogue) -> None:
         return Response(data, media_type="image/jpeg")
 
 
-def _shown(store: Store, frames: Sequence[QueuedFrame]) -> list[FrameToDo]:
+def _waiting(store: Store, queued: Queued) -> Iterator[QueuedFrame]:
+    """As `pending`, without the frames whose labels cannot be read."""
+    frames: dict[_Source, list[QueuedFrame]] = defaultdict(list)
+    for one in queued.frames:
+        frames[one.shard_id, one.ontology, None].append(one)
+    unlabelled: dict[_Source, set[QueuedFrame]] = {}
+    for one in queued.frames:
+        source = one.shard_id, one.ontology, None
+        if source not in unlabelled:
+            unlabelled[source] = set()
+            with _passing_over(source):
+                unlabelled[source] = set(pending(store, replace(queued, frames=tuple(frames[source]))))
+        if one in unlabelled[source]:
+            yield one
+
+
+def _shown(store: Store, waiting: Iterable[QueuedFrame], limit: int) -> list[FrameToDo]:
+    """The first of them that can be read, at most `limit`."""
+    shown: list[FrameToDo] = []
+    damaged: set[_Source] = set()
+    left = (one for one in waiting if _source(one) not in damaged)
+    while some := list(islice(left, limit - len(shown))):
+        found: dict[QueuedFrame, FrameToDo] = {}
+        for source in dict.fromkeys(map(_source, some)):
+            damaged.add(source)
+            with _passing_over(source):
+                found |= _to_dos(store, [one for one in some if _source(one) == source])
+                damaged.remove(source)
+        shown += [found[one] for one in some if one in found]
+    return shown
+
+
+def _source(one: QueuedFrame) -> _Source:
+    return one.shard_id, one.ontology, one.generation
+
+
+@contextmanager
+def _passing_over(source: _Source) -> Iterator[None]:
+    """What is damaged or gone keeps nothing else from people. Raises StoreDenied, StoreUnreachable: all of the store is."""
+    try:
+        yield
+    except (StoreDenied, StoreUnreachable):
+        raise
+    except MicroModelError as error:
+        _log.warning("frames passed over shard=%s ontology=%s generation=%s error=%s", *source, named(error))
+
+
+def _to_dos(store: Store, frames: Sequence[QueuedFrame]) -> dict[QueuedFrame, FrameToDo]:
     said = proposals(store, frames)
-    return [_to_do(store, one, said.get(one)) for one in frames]
+    return {one: _to_do(store, one, said.get(one)) for one in frames}
 
 
 def _to_do(store: Store, one: QueuedFrame, said: FrameLabels | None) -> FrameToDo:

@@ -91,7 +91,7 @@ class AnnotationIn(BaseModel):
             level="object" if self.level is None else self.level,
             bbox_xyxy=self.bbox_xyxy,
             rle_counts=None if self.mask is None else self.mask.counts,
-            keypoints_xyv=None if self.keypoints is None else _flat(self.keypoints, names),
+            keypoints_xyv=None if self.keypoints is None else _flat(self.keypoints, names) or None,
             track_id=self.track_id,
             ambiguous=self.ambiguous,
         )

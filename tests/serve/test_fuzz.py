@@ -73,7 +73,7 @@ class Heard:
 
 def every_wrong_request(api: FastAPI) -> list[Wrong]:
     rng = random.Random(SEED)
-    return [*pictures(rng), *bombs(), *documents(rng), *forms(rng), *heads(), *names(api), *targets(api)]
+    return [*pictures(rng), *bombs(), *tensors(), *documents(rng), *forms(rng), *heads(), *names(api), *targets(api)]
 
 
 def sent(what: str, media_type: str, body: bytes, target: str = PREDICT, *, may_pass: bool = False) -> Wrong:
@@ -165,6 +165,29 @@ def bmp(width: int, height: int) -> bytes:
 def tiff(tags: dict[int, int]) -> bytes:
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def tensors() -> Iterator[Wrong]:
+    """Pixels of which one is strange, that are nested otherwise than their shape says, or whose shape cannot be."""
+    flat, nested, shape = [7] * 24, [[[[7] * 3] * 4] * 2], [1, 2, 4, 3]
+    for strange in [*STRANGE, 256, 7.0, "7", [7]]:
+        if strange != 0:
+            yield pixels(f"a pixel {strange!r:.20}", [*flat[1:], strange], shape)
+            yield pixels(f"a nested pixel {strange!r:.20}", [[[[7] * 3] * 4, [*[[7] * 3] * 3, [7, 7, strange]]]], shape)
+            yield pixels(f"rows and {strange!r:.20}", [[[[7] * 3] * 4, strange]], shape)
+            yield pixels(f"a length {strange!r:.20}", flat, [1, strange, 4, 3])
+    for other in ([1, 4, 2, 3], [2, 1, 4, 3], [2, 2, 2, 3], [1, 2, 4, 1], [24], [1, 2, 12], [1, 2, 4, 3, 1], [1, 2, 4, 4], []):
+        yield pixels(f"nested of another shape than {other}", nested, other)
+    for other in ([0, 2, 4, 3], [1, 2**40, 2**40, 3], [1, 10**400, 10**400, 3], [1, 24, 1, 1], [24], [2, 2, 4, 3], []):
+        yield pixels(f"flat of another shape than {other!r:.40}", flat, other)
+    for part in ([flat], [[flat[:12]] * 2], [[flat[:12], flat[12:]]], [*nested, *nested], [nested], [], [[]], [[[[]]]]):
+        yield pixels("nested by half", part, shape)
+    yield pixels("a long text among short ones", ["x" * 20_000, *["1"] * 2999], [1, 1, 1000, 3])
+
+
+def pixels(what: str, data: list[Any], shape: list[Any]) -> Wrong:
+    one = {"name": "images", "datatype": "UINT8", "shape": shape, "data": data}
+    return sent(what, JSON, json.dumps({"inputs": [one]}).encode(), INFERENCE)
 
 
 def documents(rng: random.Random) -> Iterator[Wrong]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from training.data.annotations import Annotation
 from training.data.keypoint_box import box_around
+from training.data.ontology import Ontology
 from training.data.rle import mask_box, rle_to_string
 from training.data.shards import Shard
 from training.errors import BadAnnotation, UnknownClass
@@ -22,11 +23,13 @@ def plausible(about: Vocabulary, frame_index: int, drawn: Annotation) -> Annotat
 
     Raises:
         UnknownClass: not of the ontology.
-        BadAnnotation: not of the task, further out of the picture, centred in another tile, or an impossible mask or point.
+        BadAnnotation: not of the task, with a mask or keypoints of another task, further out of the picture, centred in another
+            tile, or an impossible mask or point.
     """
     ontology = about.ontology
     if drawn.class_name not in ontology.classes:
         raise UnknownClass(f"class {drawn.class_name!r}, needed one of {', '.join(ontology.classes)}")
+    _check_task(ontology, drawn)
     if ontology.task == "classification":
         return Annotation(class_name=drawn.class_name, level="image", ambiguous=drawn.ambiguous)
     if ontology.task == "segmentation":
@@ -39,6 +42,12 @@ def plausible(about: Vocabulary, frame_index: int, drawn: Annotation) -> Annotat
     if about.shard.scene is not None and ontology.task != "segmentation":
         _check_home(about.shard, frame_index, inside)
     return replace(drawn, level="object", bbox_xyxy=inside)
+
+
+def _check_task(ontology: Ontology, drawn: Annotation) -> None:
+    for task, what, found in (("segmentation", "a mask", drawn.rle_counts), ("keypoints", "keypoints", drawn.keypoints_xyv)):
+        if found is not None and ontology.task != task:
+            raise BadAnnotation(f"{drawn.class_name}: {what}, needed none for {ontology.task}, the task of {ontology.name}")
 
 
 def _masked(shard: Shard, frame_index: int, drawn: Annotation) -> Annotation:

@@ -284,6 +284,26 @@ def test_what_the_router_refuses_is_a_problem_too(client: Any, method: str, path
     assert_problem(response, status, {404: "not-found", 405: "method-not-allowed"}[status])
 
 
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/models/garden/", "/readyz/", "/openapi.json/", f"{PREDICT}/", "/v2/"])
+def test_a_path_with_one_more_slash_is_not_there_and_leads_nowhere(client: Any, path: str) -> None:
+    for method in ("GET", "POST"):
+        response = client.request(method, path, headers={"host": "evil.example"})
+        assert_problem(response, 404, "not-found")
+        assert "location" not in response.headers
+
+
+def test_openapi_has_every_status_of_bodies_that_are_slow_and_hosts_that_are(client: Any) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"408"} <= set(paths["/v1/jobs"]["post"]["responses"]) & set(paths["/v1/annotations"]["post"]["responses"])
+    for path in (
+        "/readyz",
+        "/v2/health/ready",
+        "/v2/models/{shard_id}/ready",
+        "/v2/models/{shard_id}/versions/{generation}/ready",
+    ):
+        assert "504" in paths[path]["get"]["responses"], path
+
+
 def test_openapi_shows_the_three_forms_an_example_and_the_problems(client: Any) -> None:
     document = client.get("/openapi.json").json()
     predict = document["paths"]["/v1/models/{shard_id}/predict"]["post"]

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -10,17 +10,30 @@ from services.ingress import RemoteHosts
 from training.errors import BadPicture, HostsBusy, HostUnavailable, TimedOut
 
 
+class Response:
+    """What a handle gives: to be awaited, or cancelled."""
+
+    def __init__(self, answer: Coroutine[Any, Any, None]) -> None:
+        self._answer, self.cancelled = answer, False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._answer.__await__()
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Handle:
     """The far side of the network: calling `check` gives `response`."""
 
-    def __init__(self, response: Awaitable[None]) -> None:
+    def __init__(self, response: Response) -> None:
         self._response = response
 
     @property
     def check(self) -> "Handle":
         return self
 
-    def remote(self) -> Awaitable[None]:
+    def remote(self) -> Response:
         return self._response
 
 
@@ -28,9 +41,12 @@ async def fails(error: Exception) -> None:
     raise error
 
 
-def check(response: Any, timeout_s: float = 5.0) -> None:
-    hosts = RemoteHosts(Handle(response), timeout_s=timeout_s)  # type: ignore[arg-type]
-    asyncio.run(hosts.check())
+def check(answer: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(hosts_of(Response(answer)).check())
+
+
+def hosts_of(response: Response) -> RemoteHosts:
+    return RemoteHosts(Handle(response), timeout_s=5.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +73,15 @@ def test_what_a_host_raises_arrives_without_rays_wrapping() -> None:
     assert not isinstance(caught.value, RayTaskError)
 
 
-def test_an_answer_that_does_not_come_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_does_not_come_is_timed_out_and_the_host_told_to_give_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.ingress.CHECK_TIMEOUT_S", 0.01)
+    response = Response(asyncio.sleep(60))
     with pytest.raises(TimedOut, match=r"within 0\.01 s"):
-        check(asyncio.sleep(60))
+        asyncio.run(hosts_of(response).check())
+    assert response.cancelled
+
+
+def test_an_answer_that_comes_is_not_cancelled() -> None:
+    response = Response(asyncio.sleep(0))
+    asyncio.run(hosts_of(response).check())
+    assert not response.cancelled

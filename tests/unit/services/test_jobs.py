@@ -170,6 +170,30 @@ def test_a_stopped_job_is_stopped_for_good(desk: Any, cluster: FakeCluster, pond
     assert cluster.commands == {}
 
 
+def test_a_job_that_is_stopped_while_it_is_submitted_does_not_run(
+    desk: Any, cluster: FakeCluster, pond: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = cluster.submit
+
+    async def submit_late(name: str, command: str) -> None:
+        pond.jobs.stop("night", NIGHT)  # by a DELETE, which found nothing in the cluster
+        await submit(name, command)
+
+    monkeypatch.setattr(cluster, "submit", submit_late)
+    assert desk.post("/v1/jobs", json=asked()).json()["state"] == "stopped"
+    assert cluster.state == "stopped"
+
+
+def test_a_job_that_labelled_nothing_has_no_result(desk: Any, cluster: FakeCluster, pond: Store) -> None:
+    desk.post("/v1/jobs", json=asked())
+    pond.jobs.end("night", {"started_at": NIGHT, "ended_at": NIGHT, "error": "BadVideo: gone", "shards": [], "failures": []})
+    assert "result" not in desk.get("/v1/jobs/night").json()
+    for form in ("coco", "ndjson"):
+        refused = desk.get("/v1/jobs/night/result", params={"format": form})
+        assert (refused.status_code, kind(refused)) == (409, "no-result")
+        assert "none of 10 frames" in refused.json()["detail"]
+
+
 def test_a_fit_is_done_when_a_newer_generation_is_there_or_that_very_work_was_there(
     desk: Any, cluster: FakeCluster, pond: Store
 ) -> None:

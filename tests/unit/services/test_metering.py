@@ -1,6 +1,8 @@
 """What the service counts, and that a fleet of any size makes the same series."""
 
+import asyncio
 import base64
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 import torch
 
 from services.answering import Answerer
+from services.api import create_api
+from services.catalogue import Catalogue
 from services.measures import MEASURES, RayMeters
 from services.payload import Picture
 from services.settings import Settings
@@ -65,6 +69,43 @@ def test_requests_that_no_host_takes_are_counted_by_the_reason(
     assert told.total("micromodels_refusals", where="ingress", reason=reason) == 1
     assert told.total("micromodels_requests", task="detection", status=status) == 1
     assert told.values("micromodels_pictures") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/v1/models/garden/predict", "image/png"),
+        ("/v1/models/garden/predict", "multipart/form-data; boundary=x"),
+        ("/v1/annotations", "application/json"),
+    ],
+)
+def test_a_client_that_goes_before_its_body_is_whole_is_lost_and_nobodys_mistake(
+    store: Store, hosts: Any, told: Any, caplog: pytest.LogCaptureFixture, path: str, media_type: str
+) -> None:
+    settings = Settings(store=store.url)
+    api = create_api(Catalogue(store, ttl_s=0), hosts, settings, meters=told)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "server": ("127.0.0.1", 8000),
+        "headers": [(b"host", b"localhost"), (b"content-type", media_type.encode())],
+    }
+    beginning = b'--x\r\ncontent-disposition: form-data; name="images"; filename="a.png"\r\n\r\nabc'
+    arrives = iter([{"type": "http.request", "body": beginning, "more_body": True}])
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return next(arrives, {"type": "http.disconnect"})
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    asyncio.run(api(scope, receive, send))
+    assert said == []
+    assert told.total("micromodels_requests", status="lost") == told.total("micromodels_requests") == 1
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_stream_counts_every_picture_and_is_one_request(client: Any, told: Any, png: bytes) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import torch
 
 from services.answering import Answer
 from services.examples import INFER, INFERRED
-from services.protocol_schemas import InferIn, InferOut
-from services.tensors import OUTPUTS, output_names
+from services.protocol_schemas import InferIn, InferOut, TensorIn
+from services.tensors import OUTPUTS, encoded_pictures, output_names
 from training.data.annotations import Annotation, FrameLabels
 from training.data.pictures import decode_picture
-from training.errors import HostUnavailable
+from training.errors import BadRequest, HostUnavailable
 from training.models.tasks import TASKS
 from training.store.card import Card
 
@@ -175,6 +176,13 @@ IMAGES = {"name": "images", "datatype": "BYTES", "shape": [1], "data": ["x"]}
         (pixels([-1] * 12, [1, 2, 2, 3]), 422, "bad-request"),
         (pixels([0.5] * 12, [1, 2, 2, 3]), 422, "bad-request"),
         (pixels([True] * 12, [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([*[0] * 11, True], [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([*[0] * 11, [0]], [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([[[[0, 0, 0]] * 4] * 2], [1, 4, 2, 3]), 422, "bad-request"),
+        (pixels([[0] * 12], [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([[[[0, 0, 0]] * 2, 7]], [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([[[[[0], 0, 0]] * 2] * 2], [1, 2, 2, 3]), 422, "bad-request"),
+        (pixels([0] * 12, [10**2000] * 3 + [3]), 422, "bad-request"),
         (pixels(["0"] * 12, [1, 2, 2, 3]), 422, "bad-request"),
         (pixels([10**30] * 12, [1, 2, 2, 3]), 422, "bad-request"),
         (pixels([None] * 12, [1, 2, 2, 3]), 422, "bad-request"),
@@ -188,6 +196,17 @@ def test_a_request_that_cannot_be_used_is_a_problem_with_the_protocols_error(
     response = client.post(f"{MODEL}/infer", json=body)
     assert (response.status_code, response.json()["type"]) == (status, f"urn:micromodels:{kind}"), response.text
     assert response.json()["error"] == response.json()["detail"]
+
+
+def test_one_long_text_among_many_short_ones_takes_no_more_memory_than_was_sent() -> None:
+    sent = TensorIn(name="images", datatype="UINT8", shape=[1, 1, 1000, 3], data=["x" * 20_000, *["1"] * 2999])
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadRequest, match="value 0 is of type str"):
+            encoded_pictures(sent)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_limits_of_pictures_hold_here_too(client_of: Callable[..., Any], png: bytes) -> None:

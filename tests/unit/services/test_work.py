@@ -1,6 +1,7 @@
 """The loop over HTTP: what waits, the picture, and what a person said, by a page that knows nothing but the routes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from training.data.annotations import Annotation, FrameLabels
 from training.data.ontology import Ontology
 from training.data.pictures import decode_picture, encode_jpeg
 from training.data.sources import probe
+from training.errors import StoreUnreachable
 from training.loop.efficiency import Spent
 from training.models.actions import BOX_SECONDS, Actions
 from training.store.queue import QueuedFrame
@@ -183,6 +185,7 @@ def test_the_same_id_with_other_content_is_a_conflict_and_nothing_of_it_is_kept(
         ({"annotations": [drawn(5, annotation_id="0"), drawn(30, annotation_id="0")]}, 422, "two annotations"),
         ({"annotations": [drawn(5, keypoints=[{"name": "head", "x": 1, "y": 1, "visibility": 2}])]}, 422, "head"),
         ({"annotations": [drawn(5, mask={"size": [64, 48], "counts": "P"})]}, 422, "needed [48, 64]"),
+        ({"annotations": [drawn(5, mask={"size": [48, 64], "counts": "garbage~~"})]}, 422, "a mask, needed none for detection"),
     ],
 )
 def test_what_cannot_be_kept_is_a_problem_document_and_nothing_of_the_batch_is_kept(
@@ -267,6 +270,46 @@ def test_a_source_that_is_gone_is_not_the_clients_fault(client: Any, pond: Store
     response = client.get("/v1/shards/pond/frames/9.jpg")
     assert response.status_code == 503
     assert pond.shard("pond").uri not in response.text
+
+
+def test_no_keypoints_are_kept_as_none(client: Any, pond: Store) -> None:
+    assert client.post("/v1/annotations", json={"answers": [answer(3, drawn(28, keypoints=[]))]}).status_code == 200
+    assert pond.labels("pond", "flies")[-1].annotations[0].keypoints_xyv is None
+
+
+def test_a_shard_that_is_gone_or_damaged_keeps_the_others_from_nobody(
+    client: Any, pond: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    for shard_id in ("gone", "labels", "proposals"):
+        pond.add_shard(replace(pond.shard("pond"), shard_id=shard_id))
+    pond.annotate("labels", "flies", [replace(frame(0, box(1)), shard_id="labels")])
+    proposed = [replace(frame(n), shard_id="proposals") for n in range(10)]
+    pond.predictions.write("proposals", "flies", 1, 0, 10, proposed)
+    for path in Path(pond.url).rglob("*.parquet"):
+        if "labels" in path.parts or "shard_id=proposals" in path.parts:
+            path.write_bytes(path.read_bytes()[:-20])
+    Path(pond.url, "shards", "gone.json").unlink()
+    bad = [replace(queued(n, "review", 1), shard_id=name) for n in (1, 2) for name in ("gone", "labels", "proposals")]
+    undamaged = replace(queued(5, "audit"), shard_id="proposals")
+    pond.queue.replace([*bad, undamaged, queued(3, "review", 1), queued(7, "audit")])
+    for query, frames in (("", [5, 3, 7]), ("?limit=2", [5, 3]), ("?shard_id=labels", [])):
+        caplog.clear()
+        response = client.get(f"/v1/queue{query}")
+        assert response.status_code == 200, response.text
+        assert [one["frame_index"] for one in response.json()["frames"]] == frames
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        names = ["labels"] if "shard_id" in query else ["gone", "labels", "proposals"]
+        assert len(said) == len(names)
+        for name in names:
+            assert any(f"shard={name} " in one and ("UnknownShard" if name == "gone" else "CorruptLabels") in one for one in said)
+
+
+def test_a_store_that_does_not_answer_is_no_damaged_shard(client: Any, pond: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any) -> None:
+        raise StoreUnreachable("s3://bucket: no answer")
+
+    monkeypatch.setattr(Store, "labels", unreachable)
+    assert client.get("/v1/queue").status_code == 503
 
 
 def test_a_queue_that_nobody_asked_for_is_empty(client: Any) -> None:
