@@ -1,11 +1,11 @@
 """The domain one micro-model owns: a video, a folder of pictures, or a scene cut into tiles."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from training.data.identifiers import check_identifier
-from training.errors import BadInput
+from training.errors import BadInput, StoreUnusable
 
 __all__ = ["Affine", "SceneGrid", "Shard", "ShardKind", "Window"]
 
@@ -105,19 +105,30 @@ class Shard:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Shard":
-        values = dict(document)
-        grid = values.get("scene")
-        if grid is not None:
-            transform, scale = grid.get("transform"), grid.get("scale")
-            values["scene"] = SceneGrid(
-                **{
-                    **grid,
-                    "bands": tuple(grid["bands"]),
-                    "transform": None if transform is None else tuple(transform),
-                    "scale": None if scale is None else tuple((float(low), float(high)) for low, high in scale),
-                }
-            )
-        return cls(**values)
+        """Keys that a newer version added are ignored.
+
+        Raises:
+            StoreUnusable: a key is missing, or has a value that it cannot have.
+        """
+        try:
+            scene = document.get("scene")
+            return cls(**{**_known(cls, document), "scene": None if scene is None else _grid(scene)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreUnusable(f"shard {document.get('shard_id')!r}: {error!r}, needed every key a shard has") from error
+
+
+def _grid(document: Mapping[str, Any]) -> SceneGrid:
+    transform, scale = document.get("transform"), document.get("scale")
+    values = {
+        "bands": tuple(document["bands"]),
+        "transform": None if transform is None else tuple(transform),
+        "scale": None if scale is None else tuple((float(low), float(high)) for low, high in scale),
+    }
+    return SceneGrid(**_known(SceneGrid, document) | values)
+
+
+def _known(kind: type[Shard] | type[SceneGrid], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
 
 
 def _steps(size: int, tile: int, stride: int) -> int:

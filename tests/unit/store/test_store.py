@@ -123,6 +123,18 @@ def test_shards_come_back_as_they_were_added(store: Store, shard: Shard) -> None
     assert store.shard_ids() == ["dog", "field.1"]
 
 
+def test_a_shard_of_a_newer_version_is_read_and_a_damaged_one_is_named(store: Store, shard: Shard) -> None:
+    store.add_shard(shard)
+    (path,) = (Path(store.url) / "shards").iterdir()
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"since_then": 1}))
+    assert store.shard(shard.shard_id) == shard
+    del document["width"]
+    path.write_text(json.dumps(document))
+    with pytest.raises(StoreUnusable, match=f"shard '{shard.shard_id}': .*width.*needed every key"):
+        store.shard(shard.shard_id)
+
+
 def test_a_second_source_of_the_same_id_is_a_duplicate_and_the_first_stays(store: Store, shard: Shard) -> None:
     store.add_shard(shard)
     with pytest.raises(DuplicateShard, match=r"dog: /other\.mp4 has .*, the store has .* from /videos/dog\.mp4"):
