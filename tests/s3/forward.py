@@ -4,6 +4,7 @@ import socket
 import socketserver
 import sys
 import threading
+from contextlib import suppress
 
 BEHIND = ("127.0.0.1", int(sys.argv[2]))
 
@@ -28,8 +29,9 @@ def copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
     except OSError:
-        for one in (source, target):
-            one.close()
+        for one in (source, target):  # closed alone, it would not be told to whoever waits for it in the other thread
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 Front(("127.0.0.1", int(sys.argv[1])), Connection).serve_forever()

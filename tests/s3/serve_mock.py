@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
 
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -13,6 +14,8 @@ lock = threading.Lock()
 
 
 def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    if environ.get("CONTENT_LENGTH"):  # nobody else waits for a body that never comes whole
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     with lock:
         return list(moto(environ, start_response))
 
