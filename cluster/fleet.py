@@ -218,11 +218,11 @@ def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> l
         fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])
         return go_live(store, fitted, device=best_device(), canary=what["canary"])
     except Exception as error:
-        if len(jobs) > 1:
-            _log.warning("bundle failed jobs=%d, fitting each alone", len(jobs), exc_info=error)
-            return [receipt for job in jobs for receipt in _fit_bundle(store, [job], what)]
-        _log.warning("fit failed shard_id=%s ontology=%s", jobs[0].shard_id, jobs[0].ontology, exc_info=error)
-        return [_not_fitted(jobs[0], error)]
+        _log.warning("bundle failed jobs=%d first=%s ontology=%s", len(jobs), jobs[0].shard_id, jobs[0].ontology, exc_info=error)
+        if len(jobs) == 1:
+            return [_not_fitted(jobs[0], error)]
+    # Only here: as long as there is the error, there are the tensors of the bundle that it came from.
+    return [receipt for job in jobs for receipt in _fit_bundle(store, [job], what)]
 
 
 def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:

@@ -40,16 +40,16 @@ def check_name(store: Store, ontology: Ontology) -> None:
 
 
 def _news(
-    there: Sequence[FrameLabels], frames: Sequence[FrameLabels], worked_on: Callable[[], set[int]]
+    there: Sequence[FrameLabels], frames: Sequence[FrameLabels], worked_on: Callable[[set[int]], set[int]]
 ) -> tuple[list[FrameLabels], int]:
     """The frames to write, and how many are kept as they are because somebody worked on them since.
 
-    worked_on: frames that the ledger knows; asked only about frames that show nothing, which do not say whose they are.
+    worked_on: those of some frames that people worked on; asked about frames that show nothing, which do not say whose they are.
     """
     known = {frame.frame_index: frame for frame in there}
     differing = [frame for frame in frames if not _same(known.get(frame.frame_index), frame)]
     empty = {frame.frame_index for frame in differing if frame.frame_index in known and not known[frame.frame_index].annotations}
-    kept = worked_on() & empty if empty else set[int]()
+    kept = worked_on(empty) if empty else set[int]()
     new = [one for one in differing if one.frame_index not in kept and _imported(known.get(one.frame_index))]
     return new, len(differing) - len(new)
 
@@ -67,6 +67,8 @@ def _imported(old: FrameLabels | None) -> bool:
     return old is None or all(annotation.provenance == "imported" for annotation in old.annotations)
 
 
-def _worked_on(store: Store, shard_id: str, ontology: str) -> set[int]:
-    """Also by what is left of a damaged ledger."""
-    return {action.frame_index for action in store.ledger.read(shard_id, ontology, damaged=lambda what: None)}
+def _worked_on(store: Store, shard_id: str, ontology: str, frame_indices: set[int]) -> set[int]:
+    """By the ledger; all of them where it lost something, since nobody knows what."""
+    lost: list[str] = []
+    known = {action.frame_index for action in store.ledger.read(shard_id, ontology, damaged=lost.append)}
+    return frame_indices if lost else frame_indices & known

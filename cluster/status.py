@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.data.shards import Shard
-from training.errors import CorruptLabels, named
+from training.errors import CorruptLabels, StoreUnusable, named
 from training.loop.efficiency import Spent
 from training.loop.prospect import Prospect, prospect
 from training.models.actions import Seconds
@@ -23,7 +23,7 @@ class ShardStatus:
     status, reason: the last decision about the live generation. refused: the newest generation, if the gate refused it.
     canary: the generation of the last trial. trial: 'running', or how and why it ended.
     drawn, corrected: objects, and human_seconds the time, by the ledger.
-    damage: what the ledger lost, and labels that cannot be read, of which nothing is counted then.
+    damage: what the ledger lost, and labels or a trial that cannot be read, of which nothing is counted then.
     prospect: what the rest will be like; None without a live generation, or of a task whose actions have no seconds.
     """
 
@@ -78,8 +78,12 @@ def _status(store: Store, shard: Shard, ontology: str, seconds: Seconds | None) 
     generations, live = registry.generations(shard_id, ontology), registry.promotions(shard_id, ontology, last=1)
     newest = registry.decision(shard_id, ontology, generations[-1]) if generations else None
     answering = live[-1] if live else None
-    trial = registry.canaries.newest(shard_id, ontology)
     damage: list[str] = []
+    trial = None
+    try:
+        trial = registry.canaries.newest(shard_id, ontology)
+    except StoreUnusable as error:
+        damage.append(named(error))
     actions = store.ledger.read(shard_id, ontology, damaged=lambda what: damage.append(f"ledger: {what}"))
     spent = Spent.from_ledger(actions, seconds) if seconds else None
     labelled = audits = 0

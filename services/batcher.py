@@ -46,7 +46,11 @@ class Batcher:
         self._changed.set()
         if self._work is None:
             self._work = loop.create_task(self._passes())
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:  # its pictures are not kept for a pass that nobody waits for
+            self._waiting = deque(one for one in self._waiting if one[1] is not future)
+            raise
 
     async def _passes(self) -> None:
         try:

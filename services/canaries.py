@@ -13,6 +13,7 @@ from hashlib import blake2b
 
 from services.answering import Answer
 from services.asking import Hosts
+from services.at_once import at_once
 from services.catalogue import Catalogue, Reference
 from services.measures import Meters
 from services.payload import Picture
@@ -65,7 +66,7 @@ class _Trial:
             return False
         if requests < self.due and not self.told < min(errors, EARLY_ERRORS):
             return False
-        self.due, self.told = requests + max(1, self.canary.limits.min_requests // 10, requests // 10), errors
+        self.due = requests + max(1, self.canary.limits.min_requests // 10, requests // 10)
         return True
 
 
@@ -100,19 +101,16 @@ class Canaries:
         on_trial = [one.live and await self._trial(one.card) is not None for one in wanted]
         tried = [one for one, trial in zip(wanted, on_trial, strict=True) if trial]
         plain = [one for one, trial in zip(wanted, on_trial, strict=True) if not trial]
-        try:
-            async with asyncio.TaskGroup() as asks:
-                together = asks.create_task(self._plain(plain))
-                alone = [asks.create_task(self.predict(one.card, one.pictures, live=True)) for one in tried]
-        except ExceptionGroup as failed:  # the first one, after which the others were called off
-            first = failed.exceptions[0]
-            raise first from first.__cause__
-        of_plain, of_tried = iter(together.result()), (one.result() for one in alone)
+        together, *alone = await at_once([self._plain(plain), *(self._alone(one) for one in tried)])
+        of_plain, of_tried = iter(together), (answer for (answer,) in alone)
         return [next(of_tried if trial else of_plain) for trial in on_trial]
 
     def forget(self) -> None:
         """Look into the store before the next request."""
         self._until = -math.inf
+
+    async def _alone(self, wanted: Wanted) -> list[tuple[Card, Answer]]:
+        return [await self.predict(wanted.card, wanted.pictures, live=True)]
 
     async def _plain(self, wanted: Sequence[Wanted]) -> list[tuple[Card, Answer]]:
         answers = await self._hosts.predict_each([(one.card, one.pictures) for one in wanted]) if wanted else []
@@ -162,13 +160,14 @@ class Canaries:
 
     def _settle_if_due(self, trial: _Trial) -> None:
         if trial.is_due():
-            trial.settling = self._settling.submit(self._settle, trial.canary, trial.sums.to_json())
+            trial.settling = self._settling.submit(self._settle, trial, trial.sums.to_json(), trial.sums.canary.errors)
 
-    def _settle(self, canary: Canary, seen: Mapping[str, object]) -> None:
+    def _settle(self, trial: _Trial, seen: Mapping[str, object], errors: int) -> None:
         """Tell what was seen, and end the trial if all that was told is against it."""
-        canaries = self._catalogue.store.registry.canaries
+        canary, canaries = trial.canary, self._catalogue.store.registry.canaries
         try:
             canaries.report(canary, self._who, seen)
+            trial.told = errors
             sums = Sums.total(canaries.reports(canary))
             if (reason := judge(canary.limits, sums)) is not None:
                 end_canary(self._catalogue.store.registry, canary, "rolled-back", reason, figures=sums.figures())

@@ -5,6 +5,7 @@ N pictures have K annotations together, P keypoints each: `picture` says which o
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from services.answering import Answer
@@ -100,7 +101,7 @@ def _bytes(text: object, name: str) -> bytes:
 
 
 def _ppm(data: list[Any], shape_NHWC: Sequence[int]) -> list[bytes]:
-    pixels = bytes(_whole_numbers(_flat(data, shape_NHWC)))
+    pixels = _pixels(_flat(data, shape_NHWC))
     _, height, width, channels = shape_NHWC
     header, size = f"P6 {width} {height} 255\n".encode(), height * width * channels
     return [header + pixels[start : start + size] for start in range(0, len(pixels), size)]
@@ -124,10 +125,12 @@ def _flat(data: list[Any], shape: Sequence[int]) -> list[Any]:
     return rows
 
 
-def _whole_numbers(values: list[Any]) -> list[int]:
-    for place, value in enumerate(values):
-        if type(value) is not int:
-            raise BadRequest(f"images: value {place} is of type {type(value).__name__}, needed a whole number from 0 to 255")
-        if not 0 <= value <= 255:
-            raise BadRequest(f"images: value {place} is {'below 0' if value < 0 else 'above 255'}, needed 0 to 255")
-    return values
+def _pixels(values: list[Any]) -> bytes:
+    """Only where something is wrong it is looked for: there are millions of them."""
+    if set(map(type, values)) <= {int}:
+        with suppress(ValueError):
+            return bytes(values)
+    place, value = next((place, one) for place, one in enumerate(values) if type(one) is not int or not 0 <= one <= 255)
+    if type(value) is not int:
+        raise BadRequest(f"images: value {place} is of type {type(value).__name__}, needed a whole number from 0 to 255")
+    raise BadRequest(f"images: value {place} is {'below 0' if value < 0 else 'above 255'}, needed 0 to 255")

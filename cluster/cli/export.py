@@ -89,15 +89,16 @@ def export(
     for shard_id in shards or ():
         opened.shard(shard_id)
     found = list(_parts(opened, what, shards or opened.shard_ids(), ontology))
-    parts = [part for part in found if part.is_written(opened)]
+    written = {part: part.is_written(opened) for part in found}
+    parts = [part for part in found if written[part]]
     if not parts:
         raise BadInput(f"{opened.url}: no {what} of {', '.join(shards or ['any shard'])}{f' for {ontology}' if ontology else ''}")
     missing = sorted(set(shards or ()) - {part.shard_id for part in found})
     failures = [failure(shard_id, f"no {what}") for shard_id in missing]
     failures += [
-        failure(part.shard_id, f"{part.ontology}: no frame is labelled, needed `label`") for part in found if part not in parts
+        failure(part.shard_id, f"{part.ontology}: no frame is labelled, needed `label`") for part in found if not written[part]
     ]
-    if what in (What.predictions, What.hybrid) and not shards:
+    if what in (What.predictions, What.hybrid) and not shards and ontology is None:
         _tell_without(sorted(set(opened.shard_ids()) - {part.shard_id for part in found}))
     done = _Reading(opened, parts)
     write_labels(format.value, out, done.read, leave_out=frozenset(one.value for one in leave_out or ()))

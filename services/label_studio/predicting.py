@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.asking import Hosts
+from services.at_once import at_once
 from services.catalogue import Catalogue, reference
 from services.deciding import decide
 from services.label_studio.binding import Binding
@@ -65,13 +66,7 @@ class Predictor:
             async with turns:
                 return _shaped(await self._task(project, task, audits), version)
 
-        try:
-            async with asyncio.TaskGroup() as asks:
-                answers = [asks.create_task(one(task)) for task in given.tasks]
-        except ExceptionGroup as failed:  # the first one, after which the others were called off
-            first = failed.exceptions[0]
-            raise first from first.__cause__
-        return [answer.result() for answer in answers]
+        return await at_once(one(task) for task in given.tasks)
 
     async def _task(self, project: Project, task: TaskIn, audits: Audits) -> list[_Said]:
         try:

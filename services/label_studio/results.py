@@ -56,7 +56,7 @@ class Result:
         for one, some in groupby(sorted(self.foreign)):
             number = len(list(some))
             yield (
-                f"{number} region{'s' if number > 1 else ''} of {one.control!r:.100} ({one.kind or 'of no type'}),"
+                f"{number} region{'s' if number > 1 else ''} of {one.control!r:.100} ({one.kind[:100] or 'of no type'}),"
                 " which labels in no ontology of the store, left out"
             )
 
@@ -88,4 +88,4 @@ def _region(number: int, one: Mapping[str, Any]) -> RegionIn:
 
 def _text(one: Mapping[str, Any], key: str) -> str:
     value = one.get(key)
-    return value[:100] if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""

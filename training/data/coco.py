@@ -69,7 +69,7 @@ def read_coco(path: str | Path, shard: Shard) -> CocoLabels:
     document = read_document(path)
     categories = read_categories(document["categories"], path)
     pictures = read_pictures(document["images"], shard, path)
-    reader, repeats, repeated = ObjectReader(shard, _tasks(document["annotations"])), Repeats(), 0
+    reader, repeats, repeated = ObjectReader(shard, _tasks(document["annotations"], pictures)), Repeats(), 0
     ids: set[int | str] = set()
     found: _Found = defaultdict(lambda: defaultdict(list))
     levels: dict[int, set[str]] = defaultdict(set)
@@ -142,9 +142,11 @@ def _level(row: Mapping[str, Any]) -> str:
     return "image" if row.get("level") == "image" else "object"
 
 
-def _tasks(rows: Iterable[Mapping[str, Any]]) -> set[TaskName]:
-    """What objects have beside boxes, if any of them has."""
-    has = {key for row in rows if _level(row) == "object" for key in ("segmentation", "keypoints") if row.get(key)}
+def _tasks(rows: Iterable[Mapping[str, Any]], pictures: Mapping[int, Picture | None]) -> set[TaskName]:
+    """What objects of this shard have beside boxes, if any of them has."""
+    mine = {image_id for image_id, picture in pictures.items() if picture is not None}
+    objects = (row for row in rows if _level(row) == "object" and row.get("image_id") in mine)
+    has = {key for row in objects for key in ("segmentation", "keypoints") if row.get(key)}
     return {task for task in ("segmentation", "keypoints") if task in has}
 
 

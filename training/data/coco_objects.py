@@ -59,12 +59,17 @@ class ObjectReader:
         given = self._box(row["bbox"], picture) if row.get("bbox") else None
         points = self._keypoints(row["keypoints"], category, picture) if row.get("keypoints") else None
         box = self._around(points, picture) if given is None and points is not None else given
+        lacks_points = points is None and bool(category.keypoints) and self._wanted("keypoints", category)
+        lacks_mask = not row.get("segmentation") and category.task is None and "segmentation" in self.tasks
+        self.unshaped += box is not None and (lacks_points or lacks_mask) and not said["ambiguous"]
         if box is not None:
             yield from self._boxed(row, category, picture, box, points, said)
+        if box is not None and lacks_points:
+            nowhere = (0.0,) * (3 * len(category.keypoints))
+            yield from self._pointed(row, picture, box, nowhere, {**said, "ambiguous": True})
         if row.get("segmentation") and category.task in (None, "segmentation"):
             yield from self._segmentation(row, picture, given, said)
-        elif "segmentation" in self.tasks and category.task is None and box is not None:
-            self.unshaped += not said["ambiguous"]
+        elif box is not None and lacks_mask:
             yield from self._segmentation({**row, "segmentation": [_corners(box)]}, picture, box, {**said, "ambiguous": True})
 
     def _boxed(
@@ -74,12 +79,16 @@ class ObjectReader:
             tile_box = _exact(row, _moved(box, origin))
             if category.task in (None, "detection"):
                 yield "detection", frame_index, Annotation(bbox_xyxy=tile_box, **said)
-            if points is not None and category.task in (None, "keypoints"):
-                moved = _exact_keypoints(row, _moved_keypoints(points, origin))
-                yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **said)
-            elif category.keypoints and (category.task == "keypoints" or (category.task is None and "keypoints" in self.tasks)):
-                self.unshaped += not said["ambiguous"]
-                yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, **{**said, "ambiguous": True})
+        if points is not None and category.task in (None, "keypoints"):
+            yield from self._pointed(row, picture, box, points, said)
+
+    def _pointed(self, row: Mapping[str, Any], picture: Picture, box: Box, points: Points, said: Any) -> Found:
+        for frame_index, origin in self._homes(row, picture, _centre(box), counted=False):
+            moved, tile_box = _exact_keypoints(row, _moved_keypoints(points, origin)), _exact(row, _moved(box, origin))
+            yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **said)
+
+    def _wanted(self, task: TaskName, category: Category) -> bool:
+        return category.task == task or (category.task is None and task in self.tasks)
 
     def _around(self, points: Points, picture: Picture) -> Box:
         self.boxed += 1
@@ -131,14 +140,16 @@ class ObjectReader:
         for frame_index in indices:
             yield frame_index, self.shard.scene.window(frame_index)
 
-    def _homes(self, row: Mapping[str, Any], picture: Picture, centre: tuple[float, float]) -> list[tuple[int, tuple[int, int]]]:
-        """Frames that an object belongs to, with their origin in the picture."""
+    def _homes(
+        self, row: Mapping[str, Any], picture: Picture, centre: tuple[float, float], *, counted: bool = True
+    ) -> list[tuple[int, tuple[int, int]]]:
+        """Frames that an object belongs to, with their origin in the picture. counted: where there are none, that is told."""
         if picture.frame_index is not None:
             return [(picture.frame_index, (0, 0))]
         assert self.shard.scene is not None
         own = row.get("frame_index") is not None
         indices = [self._own_tile(row)] if own else tiles_at(self.shard.scene, *centre)
-        self.unplaced += not indices
+        self.unplaced += counted and not indices
         windows = [(index, self.shard.scene.window(index)) for index in indices]
         return [(index, (window.column, window.row)) for index, window in windows]
 
@@ -261,7 +272,8 @@ def _moved_keypoints(points: tuple[float, ...], origin: tuple[int, int]) -> tupl
 
 
 def _corners(box: Box) -> list[float]:
-    x1, y1, x2, y2 = box
+    """Of the whole pixels that have any part in it."""
+    x1, y1, x2, y2 = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
     return [x1, y1, x2, y1, x2, y2, x1, y2]
 
 

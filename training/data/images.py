@@ -25,6 +25,7 @@ class ImageFrames:
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
+        self._paths: list[Path] = []  # listed once, however often it is read
 
     def __enter__(self) -> Self:
         return self
@@ -44,9 +45,10 @@ class ImageFrames:
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
         shard = self.shard
-        paths = pictures_in(shard.uri)[shard.first_frame :]
+        paths = self._paths or pictures_in(shard.uri)[shard.first_frame :]
         if len(paths) < shard.num_frames or (shard.first_frame == 0 and len(paths) != shard.num_frames):
             raise BadInput(f"{shard.uri}: {len(paths)} pictures, needed the {shard.num_frames} that were added")
+        self._paths = paths
         for index in wanted:
             name = f"{paths[index]} (frame {index})"
             image_HW3 = decode_picture(read_picture_file(paths[index], name=name), name=name)

@@ -1,10 +1,11 @@
 """The domain one micro-model owns: a video, a folder of pictures, or a scene cut into tiles."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from training.data.identifiers import check_identifier
+from training.data.known_fields import known_fields
 from training.errors import BadInput, StoreUnusable
 
 __all__ = ["Affine", "SceneGrid", "Shard", "ShardKind", "Window"]
@@ -112,7 +113,7 @@ class Shard:
         """
         try:
             scene = document.get("scene")
-            return cls(**{**_known(cls, document), "scene": None if scene is None else _grid(scene)})
+            return cls(**{**known_fields(cls, document), "scene": None if scene is None else _grid(scene)})
         except (KeyError, TypeError, ValueError) as error:
             raise StoreUnusable(f"shard {document.get('shard_id')!r}: {error!r}, needed every key a shard has") from error
 
@@ -124,11 +125,7 @@ def _grid(document: Mapping[str, Any]) -> SceneGrid:
         "transform": None if transform is None else tuple(transform),
         "scale": None if scale is None else tuple((float(low), float(high)) for low, high in scale),
     }
-    return SceneGrid(**_known(SceneGrid, document) | values)
-
-
-def _known(kind: type[Shard] | type[SceneGrid], document: Mapping[str, Any]) -> dict[str, Any]:
-    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
+    return SceneGrid(**known_fields(SceneGrid, document) | values)
 
 
 def _steps(size: int, tile: int, stride: int) -> int:

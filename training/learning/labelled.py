@@ -35,7 +35,7 @@ class LabelledFrames:
     start: used if the recipe has `continued_steps` and the networks have the same shape; else the fit starts from the backbone.
     Raises:
         WrongShape: not one FrameLabels per frame, in the same order.
-        NothingToLearn: no frame, or no annotation on any of them.
+        NothingToLearn: no frame, or no annotation on any of them but for ambiguous objects.
     """
 
     shard_id: str
@@ -54,5 +54,7 @@ class LabelledFrames:
     def __post_init__(self) -> None:
         if [frame.frame_index for frame in self.frames] != [label.frame_index for label in self.labels]:
             raise WrongShape(f"{self.shard_id}: {len(self.frames)} frames and {len(self.labels)} labels do not pair up")
-        if not any(label.annotations for label in self.labels):
-            raise NothingToLearn(f"{self.shard_id}: {len(self.frames)} labelled frames without any annotation, needed one")
+        said = [annotation for label in self.labels for annotation in label.annotations]
+        if not any(annotation.level == "image" or not annotation.ambiguous for annotation in said):
+            found = "with ambiguous annotations only" if said else "without any annotation"
+            raise NothingToLearn(f"{self.shard_id}: {len(self.frames)} labelled frames {found}, needed one")

@@ -93,8 +93,7 @@ class Detection:
 
     def initialise(self, network: DenseNetwork, labels: Sequence[FrameLabels]) -> None:
         """Heat starts at a low prior (as in focal loss, Lin et al. 2017), distances at half the median side."""
-        boxes = [box for frame in labels for box in _boxes(frame)[0]] or [*boxes_of([a for f in labels for a in f.annotations])]
-        sides = np.array([(x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes])
+        sides = np.array([(x2 - x1, y2 - y1) for frame in labels for x1, y1, x2, y2 in _boxes(frame)[0]])
         half_x, half_y = np.median(sides, axis=0) * network.config.scale / network.config.output_stride / 2
         log_half = torch.tensor([half_x, half_y, half_x, half_y], dtype=torch.float32).log()
         with torch.no_grad():

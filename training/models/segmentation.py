@@ -136,7 +136,9 @@ class Segmentation:
         return total
 
     def _complete(self, labels: Sequence[FrameLabels], sizes_hw: Sequence[tuple[int, int]]) -> bool:
-        covered = [float((self._class_map(*pair, 0) != 0).mean()) for pair in zip(labels, sizes_hw, strict=True)]
+        """Of what is not ambiguous."""
+        maps = [self._class_map(*pair, 0) for pair in zip(labels, sizes_hw, strict=True)]
+        covered = [float((one > 0).sum()) / max(1, int((one != IGNORE).sum())) for one in maps]
         return bool(covered) and float(np.median(covered)) >= COMPLETE
 
     def _class_map(self, frame: FrameLabels, frame_hw: tuple[int, int], unsaid: int) -> NDArray[np.int64]:

@@ -6,13 +6,25 @@ who would start or end a trial at the same moment one does, and the highest numb
 trial is `…/canary/000N/<who>.json`, written again and again by that one alone.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from training.data.identifiers import check_identifier
-from training.errors import AlreadyExists, BadInput, BadShardId, ConflictingCanary, MissingObject, StoreUnusable, UnknownModel
+from training.data.known_fields import known_fields
+from training.errors import (
+    AlreadyExists,
+    BadInput,
+    BadShardId,
+    ConflictingCanary,
+    MissingObject,
+    StoreDenied,
+    StoreUnreachable,
+    StoreUnusable,
+    UnknownModel,
+)
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.numbered import newest, numbered_key
 from training.store.objects import ObjectStore, read_each
@@ -21,6 +33,7 @@ __all__ = ["Canaries", "Canary", "CanaryLimits", "Outcome", "check_share"]
 
 Outcome = Literal["rolled-back", "promoted", "withdrawn"]
 _MARKS = "canaries/"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +145,18 @@ class Canaries:
         """Of all micro-models, as `newest`; one listing, and two reads for each."""
         marks = (key.split("/") for key in self._objects.keys(_MARKS))
         found = {(parts[1], parts[2]) for parts in marks if len(parts) == 4}
-        canaries = (self.newest(*model) for model in sorted(found))
+        canaries = (self._readable(*model) for model in sorted(found))
         return [canary for canary in canaries if canary is not None and canary.running]
+
+    def _readable(self, shard_id: str, ontology: str) -> Canary | None:
+        """A damaged trial runs nowhere, and keeps no other from running."""
+        try:
+            return self.newest(shard_id, ontology)
+        except (StoreDenied, StoreUnreachable):
+            raise
+        except StoreUnusable as error:
+            _log.warning("canary cannot be read shard=%s ontology=%s error=%s", shard_id, ontology, error)
+            return None
 
     def report(self, canary: Canary, who: str, figures: Mapping[str, Any]) -> None:
         """What `who` has seen so far, in place of what it said before. Raises StoreFull."""
@@ -168,14 +191,10 @@ class Canaries:
 def _parsed(document: Mapping[str, Any], key: str) -> Canary:
     """Keys that a newer version added are ignored. Raises StoreUnusable: one is missing."""
     try:
-        limits = CanaryLimits(**_known(CanaryLimits, document["limits"]))
-        return Canary(**_known(Canary, document) | {"limits": limits})
+        limits = CanaryLimits(**known_fields(CanaryLimits, document["limits"]))
+        return Canary(**known_fields(Canary, document) | {"limits": limits})
     except (BadInput, KeyError, TypeError) as error:
         raise StoreUnusable(f"{key}: {error!r}, needed every key a trial has") from error
-
-
-def _known(kind: type[Canary] | type[CanaryLimits], document: Mapping[str, Any]) -> dict[str, Any]:
-    return {one.name: document[one.name] for one in fields(kind) if one.name in document}
 
 
 def _folder(shard_id: str, ontology: str) -> str:

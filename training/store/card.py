@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.data.identifiers import check_identifier
+from training.data.known_fields import known_fields
 from training.data.ontology import TaskName
 from training.errors import BadInput, StoreUnusable
 
@@ -82,7 +83,7 @@ class Card:
         Raises:
             StoreUnusable: a key is missing.
         """
-        known = {name: document[name] for name in (one.name for one in fields(cls)) if name in document}
+        known = known_fields(cls, document)
         try:
             return cls(**{**known, "classes": tuple(known["classes"])})
         except (KeyError, TypeError) as error:

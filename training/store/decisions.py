@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from training.data.known_fields import known_fields
 from training.errors import AlreadyExists, MissingObject, StoreUnusable
 from training.store.documents import from_json_bytes, to_json_bytes
 from training.store.numbered import append, numbered_key, numbers
@@ -77,8 +78,7 @@ class Decisions:
 
 def _parsed(data: bytes, key: str) -> Decision:
     document = {"promoted": True} | from_json_bytes(data, key)
-    known = {name: document[name] for name in Decision.__dataclass_fields__ if name in document}
     try:
-        return Decision(**known)
+        return Decision(**known_fields(Decision, document))
     except TypeError as error:
         raise StoreUnusable(f"{key}: {error}, needed a generation and a reason") from error

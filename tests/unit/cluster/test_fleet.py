@@ -1,5 +1,7 @@
 """How much work a worker of a fleet takes at once, and what is handed in at its end."""
 
+import logging
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,13 +50,18 @@ def test_what_breaks_a_bundle_fails_one_shard_and_the_others_are_fitted_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundles: list[list[str]] = []
+    held: list[weakref.ref[Any]] = []
 
     def breaking(store: Store, jobs: Sequence[FitJob], **how: Any) -> list[FitReceipt]:
         bundles.append([job.shard_id for job in jobs])
+        assert all(one() is None for one in held), "what broke is in memory no more"
+        tensors = torch.zeros(len(jobs))
         if any(job.shard_id == "poison" for job in jobs):
+            held.append(weakref.ref(tensors))
             raise MemoryError("of a shard too large")
         return [FitReceipt(shard_id=job.shard_id, ontology=job.ontology, generation=1) for job in jobs]
 
+    monkeypatch.setattr(logging.getLogger("cluster.fleet"), "propagate", False)  # pytest keeps what is logged, and its traceback
     monkeypatch.setattr("cluster.fleet.fit_jobs", breaking)
     monkeypatch.setattr("cluster.fleet.go_live", lambda store, receipts, **how: list(receipts))
     jobs = [FitJob(shard_id=name, ontology="squares", fit_key="k") for name in ("a", "poison", "b", "c", "d")]

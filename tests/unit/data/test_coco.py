@@ -124,7 +124,7 @@ def test_an_object_with_a_box_alone_is_ambiguous_where_others_have_more(write: W
     masked = box(1, segmentation=[[10, 12, 30, 12, 30, 20, 10, 20]], keypoints=[15, 15, 2])
     path = write([masked, box(2, bbox=[40, 30, 10, 6]), box(3, image_id=4)], categories=[dog])
     found = read_coco(path, VIDEO)
-    assert found.unshaped == 4, "two objects, each in two tasks"
+    assert found.unshaped == 2, "objects, though it is in two tasks"
     for task in ("segmentation", "keypoints"):
         first, second = found.labels[task][1]  # type: ignore[index]
         assert [one.ambiguous for one in first.annotations] == [False, True]
@@ -136,6 +136,21 @@ def test_an_object_with_a_box_alone_is_ambiguous_where_others_have_more(write: W
     assert not any(one.ambiguous for frame in found.labels["detection"][1] for one in frame.annotations)
     again = through_a_file(path, VIDEO, found)
     assert (again.labels, again.unshaped) == (found.labels, 0)
+
+
+def test_a_box_alone_smaller_than_a_pixel_is_ambiguous_over_the_pixel_it_is_in(write: Write) -> None:
+    masked = box(1, segmentation=[[10, 12, 30, 12, 30, 20, 10, 20]])
+    found = read_coco(write([masked, box(2, bbox=[30.6, 30.6, 0.3, 0.3])]), VIDEO)
+    tiny = found.labels["segmentation"][1][0].annotations[1]
+    assert tiny.rle_counts is not None
+    assert np.argwhere(decode(tiny.rle_counts, 48, 64)).tolist() == [[30, 30]]
+
+
+def test_masks_of_another_shard_in_the_file_make_no_boxes_ambiguous(write: Write) -> None:
+    elsewhere = image(9, file_name="other.mp4#0", shard_id="other", frame_index=0)
+    masked = box(1, image_id=9, segmentation=[[10, 12, 30, 12, 30, 20, 10, 20]])
+    found = read_coco(write([masked, box(2)], images=[image(3, shard_id="dog"), elsewhere]), VIDEO)
+    assert (list(found.labels), found.unshaped) == (["detection"], 0)
 
 
 def test_boxes_alone_are_detection_and_nothing_else(write: Write) -> None:

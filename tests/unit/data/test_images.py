@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.data.images import pictures_in
 from training.data.sources import open_frames, probe
 from training.errors import BadInput, BadPicture, UnknownFrame
 
@@ -83,6 +84,20 @@ def test_a_folder_that_changed_after_it_was_added_is_noticed(write_picture: Any)
     write_picture("clip/b.png", _grey(1))
     with pytest.raises(BadInput, match="2 pictures, needed the 1 that were added"):
         list(open_frames(shard).read())
+
+
+def test_a_folder_is_listed_once_however_often_it_is_read(write_picture: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, shard = _three_pictures(write_picture)
+    listed: list[str] = []
+
+    def counted(directory: Any) -> list[Path]:
+        listed.append(directory)
+        return pictures_in(directory)
+
+    monkeypatch.setattr("training.data.images.pictures_in", counted)
+    with open_frames(shard) as frames:
+        assert [frame.frame_index for index in range(3) for frame in frames.read([index])] == [0, 1, 2]
+    assert len(listed) == 1
 
 
 def _three_pictures(write_picture: Any) -> tuple[Path, Any]:

@@ -58,6 +58,9 @@ def test_an_ambiguous_mask_is_neither_learned_nor_judged() -> None:
     (wanted,) = targets_of([truth], PLACE)["mask"]
     assert (int(wanted[35, 5]), int(wanted[47, 5]), int(wanted[5, 5])) == (IGNORE, 2, 0)
     assert task.num_objects(truth) == 1
+    much = replace(unsure, annotations=(replace(frame(road=mask(0, 60)).annotations[0], ambiguous=True),))
+    much = replace(much, annotations=(*much.annotations, *frame(grass=mask(60, 61)).annotations))
+    assert task.learned_limits([much], [HW]) == {"background": True}, "of what is sure a quarter is covered"
     assert task.actions(unsure, frame(), HW) == task.actions(unsure, frame(road=mask(30, 50)), HW) == Actions()
     measured = task.measure([truth], [frame(grass=mask(45, 64), road=mask(30, 45))], [HW])
     assert (measured["j"], measured["miou"]) == (1.0, 1.0)

@@ -96,6 +96,8 @@ def test_a_question_that_nobody_waits_for_any_more_is_not_answered() -> None:
         gone, other = ask(batcher, "gone", "b")
         await asyncio.sleep(0)
         gone.cancel()
+        await asyncio.sleep(0)
+        assert len(batcher._waiting) == 1, "its pictures are not kept until the next pass"
         slow.may.set()
         await asyncio.gather(*first, other)
 

@@ -34,7 +34,9 @@ def test_a_trial_of_a_newer_version_is_read_and_a_damaged_one_is_named(store: St
     del document["against"]
     path.write_text(json.dumps(document))
     with pytest.raises(StoreUnusable, match=r"canary/0001.json: .*against.* needed every key"):
-        store.registry.canaries.running()
+        store.registry.canaries.newest(*MODEL)
+    other = store.registry.canaries.start(canary(shard_id="cat"))
+    assert store.registry.canaries.running() == [other], "the damaged one keeps no other from running"
 
 
 def outcomes(calls: list[Callable[[], Canary]]) -> list[Canary | None]:
