@@ -1,11 +1,13 @@
 """A line over whole shards: every frame once, the rest later, and again when another generation answers."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from training.data.images import pictures_in
 from training.errors import UnknownShard
 from training.learning.clip import ClipReceipt
 from training.lines.labelling import LineLabeller, plan_line
@@ -67,14 +69,20 @@ def test_frames_that_cannot_be_read_are_rows_that_say_why_and_a_missing_micro_mo
 ) -> None:
     line = prepared(yard)
     shard = yard.store.shard("yard")
-    bad = replace(shard, shard_id="gone", uri=str(tmp_path / "gone"))
-    yard.store.add_shard(bad)
-    (tmp_path / "gone").mkdir()
+    for name in ("torn", "gone"):
+        shutil.copytree(shard.uri, tmp_path / name)
+        yard.store.add_shard(replace(shard, shard_id=name, uri=str(tmp_path / name)))
+    third = pictures_in(tmp_path / "torn")[2]
+    third.write_bytes(third.read_bytes()[:40])
+    (receipt,) = label(yard, line, ["torn"], frames_per_clip=64)
+    assert (receipt.error, receipt.num_frames, receipt.num_errors) == (None, 7, 1)
+    labels, errors = yard.store.line_predictions.read("squares@1", line.models, "torn")
+    assert [one.frame_index for one in labels] == [0, 1, 3, 4, 5, 6, 7]
+    assert "BadPicture" in errors[2]
+    shutil.rmtree(tmp_path / "gone")
     (receipt,) = label(yard, line, ["gone"], frames_per_clip=64)
-    assert (receipt.error, receipt.num_frames, receipt.num_errors) == (None, 0, 8)
-    labels, errors = yard.store.line_predictions.read("squares@1", line.models, "gone")
-    assert labels == []
-    assert "BadInput" in errors[0]
+    assert receipt.error is not None
+    assert receipt.error.startswith("no frame could be read, the first: BadInput: ")
     yard.store.objects.delete("models/yard/detection.square/gen-0001/weights.safetensors")
     (receipt,) = label(yard, line, ["yard"], frames_per_clip=64)
     assert receipt.error is not None
