@@ -28,7 +28,7 @@ class Front:
     """ASGI middleware.
 
     Serve answers for us where no ingress is free (503), none is there (404), or the one that had the request is gone: then it
-    ends without a word.
+    ends without a word. A client that is gone itself is answered nothing, and nothing is counted.
     """
 
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
@@ -39,6 +39,13 @@ class Front:
             await self._app(scope, receive, send)
             return
         refused: HTTPException | None = HTTPException(503)  # until an answer begins
+        gone = False
+
+        async def receive_seen() -> Message:
+            nonlocal gone
+            message = await receive()
+            gone = gone or message["type"] == "http.disconnect"
+            return message
 
         async def send_ours(message: Message) -> None:
             nonlocal refused
@@ -47,8 +54,8 @@ class Front:
             if refused is None:
                 await send(message)
 
-        await self._app(scope, receive, send_ours)
-        if refused is not None:
+        await self._app(scope, receive_seen, send_ours)
+        if refused is not None and not gone:
             if refused.status_code in REFUSALS:
                 self._meters.count("micromodels_refusals", where="proxy", reason=str(refused.status_code))
             scope.setdefault("request_id", uuid.uuid4().hex)

@@ -44,6 +44,25 @@ def test_a_request_whose_ingress_died_is_503_and_may_be_sent_again(ask: Ask, tol
     assert told.total("micromodels_refusals", where="proxy", reason="503") == 1
 
 
+def test_a_client_that_is_gone_is_answered_nothing_and_no_refusal(told: Any) -> None:
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    messages = iter([{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    front: Any = Front(listening, told)
+    asyncio.run(front({"type": "http", "path": "/v1/models/a/predict", "method": "POST", "headers": []}, receive, send))
+    assert (sent, told.series) == ([], {})
+
+
 @pytest.mark.parametrize(("status", "kind"), [(503, "service-unavailable"), (429, "too-many-requests"), (404, "not-found")])
 def test_an_error_in_plain_text_becomes_a_problem_and_keeps_when_to_come_back(
     ask: Ask, told: Any, status: int, kind: str
