@@ -109,8 +109,9 @@ async def _translated(response: _Response[Result], timeout_s: float) -> Result:
         Exception: what the host raised, as it raised it.
     """
     try:
-        return await _in_time(response, timeout_s)
+        return await asyncio.wait_for(response, timeout_s)
     except TimeoutError as error:
+        response.cancel()  # to stop waiting does not stop the host
         raise TimedOut(f"no host answered within {timeout_s} s") from error
     except RayTaskError as error:
         raise error.cause from error
@@ -119,12 +120,3 @@ async def _translated(response: _Response[Result], timeout_s: float) -> Result:
     except (RayError, RayServeException) as error:
         _log.warning("host unavailable error=%r", error)
         raise HostUnavailable(f"no host can answer now: {type(error).__name__}") from error
-
-
-async def _in_time(response: _Response[Result], timeout_s: float) -> Result:
-    """Raises TimeoutError. To stop waiting does not stop the host."""
-    try:
-        return await asyncio.wait_for(response, timeout_s)
-    except TimeoutError:
-        response.cancel()
-        raise

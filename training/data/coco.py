@@ -145,9 +145,9 @@ def _level(row: Mapping[str, Any]) -> str:
 def _tasks(rows: Iterable[Mapping[str, Any]], pictures: Mapping[int, Picture | None]) -> set[TaskName]:
     """What objects of this shard have beside boxes, if any of them has."""
     mine = {image_id for image_id, picture in pictures.items() if picture is not None}
-    objects = (row for row in rows if _level(row) == "object" and row.get("image_id") in mine)
-    has = {key for row in objects for key in ("segmentation", "keypoints") if row.get(key)}
-    return {task for task in ("segmentation", "keypoints") if task in has}
+    objects = [row for row in rows if _level(row) == "object" and row.get("image_id") in mine]
+    tasks: tuple[TaskName, ...] = ("segmentation", "keypoints")
+    return {task for task in tasks if any(row.get(task) for row in objects)}
 
 
 def _concerned(categories: Iterable[Category], levels: Mapping[int, set[str]], pictures: Iterable[Picture]) -> list[Category]:

@@ -63,29 +63,34 @@ class ObjectReader:
         lacks_mask = not row.get("segmentation") and category.task is None and "segmentation" in self.tasks
         self.unshaped += box is not None and (lacks_points or lacks_mask) and not said["ambiguous"]
         if box is not None:
-            yield from self._boxed(row, category, picture, box, points, said)
-        if box is not None and lacks_points:
-            nowhere = (0.0,) * (3 * len(category.keypoints))
-            yield from self._pointed(row, picture, box, nowhere, {**said, "ambiguous": True})
+            if lacks_points:
+                points = (0.0,) * (3 * len(category.keypoints))  # none of them placed
+            yield from self._boxed(row, category, picture, box, points, said, unsure=lacks_points)
         if row.get("segmentation") and category.task in (None, "segmentation"):
             yield from self._segmentation(row, picture, given, said)
         elif box is not None and lacks_mask:
             yield from self._segmentation({**row, "segmentation": [_corners(box)]}, picture, box, {**said, "ambiguous": True})
 
     def _boxed(
-        self, row: Mapping[str, Any], category: Category, picture: Picture, box: Box, points: Points | None, said: Any
+        self,
+        row: Mapping[str, Any],
+        category: Category,
+        picture: Picture,
+        box: Box,
+        points: Points | None,
+        said: Any,
+        *,
+        unsure: bool,
     ) -> Found:
+        """unsure: nobody knows where the points are."""
         for frame_index, origin in self._homes(row, picture, _centre(box)):
             tile_box = _exact(row, _moved(box, origin))
             if category.task in (None, "detection"):
                 yield "detection", frame_index, Annotation(bbox_xyxy=tile_box, **said)
-        if points is not None and category.task in (None, "keypoints"):
-            yield from self._pointed(row, picture, box, points, said)
-
-    def _pointed(self, row: Mapping[str, Any], picture: Picture, box: Box, points: Points, said: Any) -> Found:
-        for frame_index, origin in self._homes(row, picture, _centre(box), counted=False):
-            moved, tile_box = _exact_keypoints(row, _moved_keypoints(points, origin)), _exact(row, _moved(box, origin))
-            yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **said)
+            if points is not None and category.task in (None, "keypoints"):
+                moved = _exact_keypoints(row, _moved_keypoints(points, origin))
+                of_points = {**said, "ambiguous": said["ambiguous"] or unsure}
+                yield "keypoints", frame_index, Annotation(bbox_xyxy=tile_box, keypoints_xyv=moved, **of_points)
 
     def _wanted(self, task: TaskName, category: Category) -> bool:
         return category.task == task or (category.task is None and task in self.tasks)
@@ -140,16 +145,14 @@ class ObjectReader:
         for frame_index in indices:
             yield frame_index, self.shard.scene.window(frame_index)
 
-    def _homes(
-        self, row: Mapping[str, Any], picture: Picture, centre: tuple[float, float], *, counted: bool = True
-    ) -> list[tuple[int, tuple[int, int]]]:
-        """Frames that an object belongs to, with their origin in the picture. counted: where there are none, that is told."""
+    def _homes(self, row: Mapping[str, Any], picture: Picture, centre: tuple[float, float]) -> list[tuple[int, tuple[int, int]]]:
+        """Frames that an object belongs to, with their origin in the picture."""
         if picture.frame_index is not None:
             return [(picture.frame_index, (0, 0))]
         assert self.shard.scene is not None
         own = row.get("frame_index") is not None
         indices = [self._own_tile(row)] if own else tiles_at(self.shard.scene, *centre)
-        self.unplaced += counted and not indices
+        self.unplaced += not indices
         windows = [(index, self.shard.scene.window(index)) for index in indices]
         return [(index, (window.column, window.row)) for index, window in windows]
 
