@@ -5,11 +5,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
 
+from cluster.working_directory import kept_here
 from training.errors import HostUnavailable
 
 __all__ = ["DEFAULTS", "ray_session"]
@@ -46,6 +47,15 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     address = os.environ.get("RAY_ADDRESS", "local")
+    with nullcontext() if address == "local" else kept_here():
+        _initialise(address, num_cpus)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _initialise(address: str, num_cpus: int | None) -> None:
     local: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": _LOCAL_OBJECT_STORE_BYTES, "include_dashboard": False}
     try:
         with _sigterm_kept():
@@ -55,10 +65,6 @@ def ray_session(num_cpus: int | None = None) -> Iterator[None]:
         raise HostUnavailable(
             f"Ray ({address}): {reason}; needed a Ray that starts, try again when the machine is less busy"
         ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextmanager
