@@ -162,5 +162,5 @@ def _key(job: FitJob) -> Key:
 
 
 def _quarantined(job: FitJob, attempts: int) -> FitReceipt:
-    error = f"quarantined: its worker process died or fell silent in each of {attempts} attempts"
+    error = f"quarantined: its worker process died, hung or fell silent in each of {attempts} attempts"
     return FitReceipt(shard_id=job.shard_id, ontology=job.ontology, error=error)

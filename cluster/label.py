@@ -6,6 +6,7 @@ comes again: clips that were over only hand in their receipt, those it was at co
 """
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -22,14 +23,17 @@ from cluster.coordinator import MAX_ATTEMPTS
 from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
+from cluster.watchdog import STUCK_S, ended_when_stuck
 from training.errors import named
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin
+from training.learning.label_stream import Begin, GotOn
 from training.learning.labeller import Labeller
 from training.models.device import best_device, compute_with, ready_to_last
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
+
+_LAST_WORDS_S = 60.0
 
 _RECEIPT_SCHEMA = pa.schema(
     [
@@ -52,7 +56,7 @@ _RECEIPT_SCHEMA = pa.schema(
 class ClipLabeller(Protocol):
     """Labels clips as one stream; what goes wrong with one is in its receipt."""
 
-    def label(self, clips: Sequence[Clip], *, begin: Begin) -> Iterator[ClipReceipt]: ...
+    def label(self, clips: Sequence[Clip], *, begin: Begin, got_on: GotOn) -> Iterator[ClipReceipt]: ...
 
 
 class MakeLabeller(Protocol):
@@ -68,20 +72,23 @@ def label_fleet(
     num_workers: int,
     progress: Progress | None = None,
     labeller: MakeLabeller = Labeller,
+    stuck_s: float = STUCK_S,
 ) -> list[ClipReceipt]:
     """Label `clips` on the connected cluster and return one receipt for each.
 
-    A clip that fails, or whose actor died three times, is a receipt with an error. What is written stays written:
+    A clip that fails, that hangs, or whose actor died three times, is a receipt with an error. What is written stays written:
     after a crash or Ctrl-C only the missing clips are planned again.
 
     Args:
         labeller: makes what labels clips, from a store, a device and threads; every micro-model's own by default.
+        stuck_s: seconds without a frame after which an actor hangs: it gives up the shard it is at, and is replaced.
     """
     if not clips:
         return []
     attempts, metrics, failed = start_keeper(Attempts), LabelMetrics(len(clips)), 0
     receipts: list[ClipReceipt] = []
-    for batch in _stream(store_url, clips, attempts, plan_workers(num_workers, len(clips)), labeller):
+    shape = plan_workers(num_workers, len(clips))
+    for batch in _stream(clips, shape, (store_url, attempts, shape, labeller, stuck_s)):
         news = [ClipReceipt(**row) for row in batch.to_pylist()]
         attempts.forget.remote([_name(receipt) for receipt in news])
         receipts += news
@@ -92,13 +99,12 @@ def label_fleet(
     return receipts
 
 
-def _stream(
-    store_url: str, clips: Sequence[Clip], attempts: Any, shape: WorkerShape, labeller: MakeLabeller
-) -> Iterator[pa.Table]:
+def _stream(clips: Sequence[Clip], shape: WorkerShape, about: tuple[Any, ...]) -> Iterator[pa.Table]:
+    """Rows of receipts; about: what an actor is made with."""
     _quiet()
     dataset: Dataset = ray.data.from_arrow(list(_manifest(clips, shape.num_workers))).map_batches(
         _ClipActor,
-        fn_constructor_args=(store_url, attempts, shape, labeller),
+        fn_constructor_args=about,
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=shape.num_workers),
@@ -113,9 +119,9 @@ def _stream(
 class _ClipActor:
     """Holds one labeller (its model cache) and labels the clips it is handed."""
 
-    def __init__(self, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller) -> None:
+    def __init__(self, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller, stuck_s: float) -> None:
         compute_with(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
-        self._attempts = attempts
+        self._attempts, self._stuck_s = attempts, stuck_s
         self._labeller = labeller(Store.open(store_url), device=best_device(), threads=shape.decoders)
         ready_to_last()
 
@@ -137,16 +143,28 @@ class _ClipActor:
     def _label(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
         """One receipt each, whatever happens."""
         waiting = {_name(clip): clip for clip in clips}
+        at: dict[int, Clip] = {}  # by decoding thread
+
+        def begin(clip: Clip) -> None:
+            at[threading.get_ident()] = clip
+            ray.get(self._attempts.begin.remote(_name(clip)))
+
+        def give_up() -> None:
+            """The rest of what is hung at: each clip of a source that never answers would take as long to find out."""
+            hung = {clip.shard_id for clip in at.values() if _name(clip) in waiting}
+            rest = [
+                _failed(clip, f"hung: no frame in {self._stuck_s:.0f} s") for clip in waiting.values() if clip.shard_id in hung
+            ]
+            ray.get([self._attempts.end.remote(_name(one), asdict(one)) for one in rest], timeout=_LAST_WORDS_S)
+
         try:
-            for receipt in self._labeller.label(clips, begin=self._begin):
-                self._attempts.end.remote(_name(receipt), asdict(receipt))
-                del waiting[_name(receipt)]
-                yield receipt
+            with ended_when_stuck(f"labelling of {len(clips)} clips", self._stuck_s, last_words=give_up) as got_on:
+                for receipt in self._labeller.label(clips, begin=begin, got_on=got_on):
+                    self._attempts.end.remote(_name(receipt), asdict(receipt))
+                    del waiting[_name(receipt)]
+                    yield receipt
         except Exception as error:
             yield from (_failed(clip, named(error)) for clip in waiting.values())
-
-    def _begin(self, clip: Clip) -> None:
-        ray.get(self._attempts.begin.remote(_name(clip)))
 
 
 def _failed(clip: Clip, error: str) -> ClipReceipt:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def made(tmp_path: Path, draw: Draw, num_shards: int) -> Store:
 class RunningFleet:
     """A fit in a thread, and a look at its coordinator while it runs."""
 
-    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any] = HOW) -> None:
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any] = HOW, **more: Any) -> None:
         self._coordinator: Any = None
         start = cluster.fleet.start_keeper
 
@@ -49,7 +50,8 @@ class RunningFleet:
         monkeypatch.setattr(cluster.fleet, "start_keeper", remember)
         self.receipts: list[FitReceipt] = []
         jobs = plan_fits(store, None, None, **how).jobs
-        self.thread = threading.Thread(target=lambda: self.receipts.extend(fit_fleet(store.url, jobs, **how, num_workers=2)))
+        fit = partial(fit_fleet, store.url, jobs, **how, num_workers=2, **more)
+        self.thread = threading.Thread(target=lambda: self.receipts.extend(fit()))
         self.thread.start()
 
     def watch(self, look: Callable[[Any], bool]) -> None:
@@ -147,7 +149,27 @@ def test_a_shard_that_kills_its_worker_three_times_is_quarantined(
     assert errors == {
         "cam0": None,
         "cam2": None,
-        "cam1": "quarantined: its worker process died or fell silent in each of 3 attempts",
+        "cam1": "quarantined: its worker process died, hung or fell silent in each of 3 attempts",
     }
     assert len(killed) == 3
+    assert {card.shard_id for card in store.registry.live_cards()} == {"cam0", "cam2"}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_cpus")
+def test_a_shard_whose_video_never_answers_is_given_up_and_the_others_are_fitted(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made(tmp_path, draw, 3)
+    video = tmp_path / "data" / "cam1.mp4"
+    video.unlink()
+    os.mkfifo(video)  # to open it waits for somebody who writes, and nobody will
+    fleet = RunningFleet(store, monkeypatch, stuck_s=5.0)
+    fleet.thread.join()
+    errors = {receipt.shard_id: receipt.error for receipt in fleet.receipts}
+    assert errors == {
+        "cam0": None,
+        "cam2": None,
+        "cam1": "quarantined: its worker process died, hung or fell silent in each of 3 attempts",
+    }
     assert {card.shard_id for card in store.registry.live_cards()} == {"cam0", "cam2"}

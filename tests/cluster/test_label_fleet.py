@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,11 +16,13 @@ from cluster.cli.main import app
 from cluster.label import label_fleet
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.generation import fit_jobs, plan_fits
+from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
 from training.learning.labelling import plan_clips
 from training.learning.recipes import recipe
 from training.loop.going_live import go_live
 from training.models.backbones import Backbone
+from training.models.micro_model import MicroModel
 from training.store.store import Store
 
 Draw = Callable[..., Path]
@@ -112,7 +115,7 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
     class Deadly(Labeller):
         """Dies of frame 2 of cam0, and writes down what it begins and with how many others."""
 
-        def label(self, clips: Sequence[Clip], *, begin: Callable[[Clip], None] = lambda clip: None) -> Iterator[ClipReceipt]:
+        def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None, **more: Any) -> Iterator[ClipReceipt]:
             def noted(clip: Clip) -> None:
                 begin(clip)
                 with log.open("a") as file:
@@ -120,7 +123,7 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
                 if (clip.shard_id, clip.start) == ("cam0", 2):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            yield from super().label(clips, begin=noted)
+            yield from super().label(clips, begin=noted, **more)
 
     receipts = label_fleet(fitted.url, clips, num_workers=2, labeller=Deadly)
     errors = {(one.shard_id, one.start): one.error for one in receipts if one.error}
@@ -137,3 +140,36 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
     assert alone == [1, 1]
     assert max(len(times) for times in begun.values()) <= 2, "what was not over at the first death is begun once more"
     assert fitted.predictions.done("cam1", fitted.ontologies()[0].name, 1) == [(n, n + 1) for n in range(FRAMES)]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_cpus")
+def test_a_video_that_never_answers_is_given_up_at_once_and_the_others_are_labelled(fitted: Store, tmp_path: Path) -> None:
+    video = tmp_path / "data" / "cam0.mp4"
+    video.unlink()
+    os.mkfifo(video)  # to open it waits for somebody who writes, and nobody will
+    clips = plan_clips(fitted, None, None, frames_per_clip=4).clips
+    receipts = label_fleet(fitted.url, clips, num_workers=1, stuck_s=5.0)
+    assert {(one.shard_id, one.start): one.error for one in receipts} == {
+        (name, start): "hung: no frame in 5 s" if name == "cam0" else None for name in ("cam0", "cam1") for start in (0, 4, 8, 12)
+    }
+    ontology = fitted.ontologies()[0].name
+    assert fitted.predictions.done("cam0", ontology, 1) == []
+    assert len(fitted.predictions.read("cam1", ontology, 1)[0]) == FRAMES
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_cpus")
+def test_a_clip_whose_source_kills_who_opens_it_is_given_up(fitted: Store) -> None:
+    class Fragile(Labeller):
+        """Dies of the model of cam0, before any frame of it is decoded."""
+
+        def _model(self, clip: Clip) -> MicroModel:
+            if clip.shard_id == "cam0":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super()._model(clip)
+
+    clips = plan_clips(fitted, None, None, frames_per_clip=FRAMES).clips
+    receipts = label_fleet(fitted.url, clips, num_workers=1, labeller=Fragile)
+    errors = {one.shard_id: one.error for one in receipts}
+    assert errors == {"cam0": "quarantined: its worker process died in each of 3 attempts", "cam1": None}

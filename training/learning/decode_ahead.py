@@ -46,7 +46,9 @@ class DecodeAhead:
         buffer: for `threads` producers.
         pool: that many of its threads are used.
         prepare: says what has to be known about a run before its frames come; called by the thread that will decode it.
-        begin: called by that thread before a clip's first frame is decoded; what it raises ends everything.
+        begin: called by that thread before anything is done for a clip, its run's source opened too; what it raises ends
+            everything.
+        got_on: called by that thread with every frame.
     """
 
     def __init__(
@@ -57,11 +59,12 @@ class DecodeAhead:
         *,
         prepare: Callable[[Clip], Any],
         begin: Callable[[Clip], None],
+        got_on: Callable[[], None],
         pool: Executor,
         threads: int,
     ) -> None:
         self._store, self._todo, self._buffer = store, deque(todo), buffer
-        self._prepare, self._begin = prepare, begin
+        self._prepare, self._begin, self._got_on = prepare, begin, got_on
         self._pool, self._threads = pool, threads
         self._working: list[Future[None]] = []
 
@@ -96,6 +99,7 @@ class DecodeAhead:
             return None
 
     def _decode(self, run: Sequence[Clip]) -> None:
+        self._begin(run[0])
         try:
             shard = self._store.shard(run[0].shard_id)
             how, source = self._prepare(run[0]), open_frames(shard)
@@ -109,16 +113,17 @@ class DecodeAhead:
                 self._read(source, clips, shard.width * shard.height * _RGB)
 
     def _read(self, source: FrameSource, clips: deque[OpenClip], frame_bytes: int) -> None:
-        """Decode clips up to the first that fails: those behind it are tried anew."""
+        """Decode clips, of which the first is begun, up to one that fails: those behind it are tried anew."""
         frames = _frames(source, range(clips[0].clip.start, clips[-1].clip.stop))
         whole = True
         while clips and whole:
             opened = clips.popleft()
-            self._begin(opened.clip)
             whole = self._read_clip(opened, source, frames, frame_bytes)
             if len(opened.errors) == opened.clip.stop - opened.clip.start:
                 opened.error = f"no frame could be read, the first: {opened.errors[opened.clip.start]}"
             self._buffer.end(opened)
+            if clips:
+                self._begin(clips[0].clip)
 
     def _read_clip(self, opened: OpenClip, source: FrameSource, frames: Iterator[Frame], frame_bytes: int) -> bool:
         """Whether `frames` goes on with the next clip. Behind a picture that cannot be read others can, in a video not."""
@@ -126,6 +131,7 @@ class DecodeAhead:
         for index in range(opened.clip.start, stop):
             if opened.error is not None:  # its model cannot do it
                 return False
+            self._got_on()
             self._buffer.reserve(frame_bytes)
             try:
                 self._buffer.put(opened, next(frames), frame_bytes)

@@ -153,7 +153,13 @@ def _fit_bundle(
                 raise bank.failures[job.shard_id]
             began = time.monotonic()
             model, metrics = calibrated(
-                bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=best_device()
+                bank.models[job.shard_id],
+                labelled,
+                recipe=recipe,
+                backbone=backbone,
+                seed=seed,
+                device=best_device(),
+                report=report,
             )
             spent = seconds + time.monotonic() - began
             receipts[job] = _publish(
