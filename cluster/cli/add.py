@@ -75,9 +75,6 @@ def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list
         except MicroModelError as error:
             errors.append((path, error))
             continue
-        except OSError as error:
-            errors.append((path, BadInput(f"{path}: {error.strerror}, needed a file or folder that can be read")))
-            continue
         if unused := left_over(path):
             some = ", ".join(one.name for one in unused[:3])
             typer.echo(f"{path}: {len(unused)} files are neither sources nor labels and were left ({some})", err=True)

@@ -29,13 +29,13 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
 
     A single video or scene, and a folder that holds nothing but pictures, are one source: their labels, if any, lie beside them.
     Raises:
-        BadInput: nothing is there, nothing to add, or labels without the picture or video they are about; names them.
+        BadInput: nothing is there, it cannot be read, nothing to add, or labels without the picture or video they are about;
+            names them.
         DuplicateShard: two sources of one name.
         UnsupportedInput: a single file that is neither video nor scene.
     """
     root = absolute(directory)
-    if not root.is_dir():
-        kind_of(root)
+    if kind_of(root) != "images":
         return [_with_labels(root)]
     entries = _entries(root)
     if _is_one_folder_of_pictures(entries):
@@ -61,8 +61,11 @@ def left_over(directory: str | Path) -> list[Path]:
     return [path for path in entries if not _is_source(path) and path not in labels]
 
 
-def _entries(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if not path.name.startswith("."))
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise BadInput(f"{folder}: {error.strerror}, needed a folder that can be read") from error
 
 
 def _labels_of(entries: Iterable[Path]) -> set[Path]:
@@ -78,7 +81,7 @@ def _is_one_folder_of_pictures(entries: list[Path]) -> bool:
 
 def _is_source(path: Path) -> bool:
     if path.is_dir():
-        return any(inside.suffix.lower() in PICTURE_SUFFIXES for inside in path.iterdir() if not inside.name.startswith("."))
+        return any(inside.suffix.lower() in PICTURE_SUFFIXES for inside in _entries(path))
     return path.suffix.lower() in VIDEO_SUFFIXES | SCENE_SUFFIXES
 
 

@@ -325,7 +325,7 @@ def test_a_path_that_cannot_be_looked_at_is_a_row_and_the_others_come_in(tmp_pat
     draw(tmp_path / "data", "good")
     result = run.invoke(app, [*add_all(tmp_path), "n" * 300])
     assert result.exit_code == 3, result.output
-    assert "nnn: File name too long, needed a file or folder that can be read" in result.stdout
+    assert "nnn: File name too long, needed a video, a folder of pictures or a scene" in result.stdout
     assert [shard.shard_id for shard in Store.open(str(tmp_path / "store")).shards()] == ["good"]
 
 

@@ -1,5 +1,6 @@
 """A folder of labelled data: what belongs together, and what is left over."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_a_single_file_brings_its_labels(tmp_path: Path) -> None:
     assert _found(tmp_path / "clip.mp4") == [("clip", "clip.mp4", "clip.coco.json")]
     with pytest.raises(UnsupportedInput, match=r"clip.coco.json"):
         labelled_folder(tmp_path / "clip.coco.json")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "locked").mkdir()
+    listed = Path.iterdir
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        if folder.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    with pytest.raises(BadInput, match=r"/locked: Permission denied, needed a folder that can be read$"):
+        labelled_folder(tmp_path)
+    with pytest.raises(BadInput, match=r"/locked: Permission denied, needed a folder that can be read$"):
+        labelled_folder(tmp_path / "locked")
 
 
 def test_nothing_to_add_is_said(tmp_path: Path) -> None:
