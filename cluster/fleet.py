@@ -21,7 +21,7 @@ from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, 
 from cluster.actors import start_keeper
 from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
-from cluster.resources import WorkerShape, plan_workers
+from cluster.resources import WorkerShape, node_selectors, plan_workers
 from cluster.trainer import FleetTorchConfig, FleetTrainer, TellsWhoDied, worker_name
 from cluster.watchdog import STUCK_S, ended_when_stuck
 from cluster.watching import watched
@@ -167,6 +167,7 @@ def _trainer(
             elastic_resize_monitor_interval_s=_RESIZE_EVERY_S,
             use_gpu=bool(shape.gpus),
             resources_per_worker=resources,
+            label_selector=node_selectors(shape) if min_workers is None else None,
         ),
         run_config=RunConfig(  # type: ignore[call-arg]
             name="fit",

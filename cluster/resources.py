@@ -8,12 +8,13 @@ from functools import cache
 import ray
 from ray._private.state import available_resources_per_node
 
-__all__ = ["WorkerShape", "cluster_workers", "num_nodes", "plan_workers"]
+__all__ = ["WorkerShape", "cluster_workers", "node_selectors", "num_nodes", "plan_workers"]
 
 Nodes = Sequence[Mapping[str, float]]  # resources of each
 
 _MOST_CPUS = 4  # the networks are small: more threads than this only wait for each other
 _MOST_DECODERS = 8  # more threads than this only wait for the interpreter
+_MOST_NAMED_NODES = 64  # in a selector, of which there is one a worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +76,47 @@ def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)
 
 
+def node_selectors(shape: WorkerShape, nodes: Mapping[str, Mapping[str, float]] | None = None) -> list[dict[str, str]] | None:
+    """Of each worker, the nodes that its place may be on: one of those that are there, or any that comes later.
+
+    A place whose node has died then fits nowhere until another node comes, and Ray leaves it alone until that happens. Without
+    this, where it fits but for the workers that fill the other nodes, the GCS of Ray 2.60 looks for room without a pause, and
+    takes a core of the head node for that (https://github.com/ray-project/ray/pull/65007).
+
+    Args:
+        nodes: resources of each node by its id; those of the connected cluster by default.
+    Returns:
+        None where the workers do not fill the nodes exactly, and where the nodes are one, or too many to name.
+    """
+    nodes = _nodes_by_id() if nodes is None else nodes
+    per_gpu = round(1 / shape.gpus) if shape.gpus else 0
+    room = {
+        node: _places([has], per_gpu, shape.cpus) if shape.gpus else int(has.get("CPU", 0)) // shape.cpus
+        for node, has in nodes.items()
+    }
+    if sum(room.values()) != shape.num_workers or not 1 < len(room) <= _MOST_NAMED_NODES:
+        return None
+    others = {node: ",".join(other for other in room if other != node) for node in room}
+    return [{"ray.io/node-id": f"!in({others[node]})"} for node, places in room.items() for _ in range(places)]
+
+
 def _places(nodes: Nodes, per_gpu: int, cpus: int = 1, spare: int = 0) -> int:
     """Workers of so many cores each that find a place when so many share a GPU; spare: cores of each node that they leave."""
     return sum(min(int(node.get("GPU", 0)) * per_gpu, (int(node.get("CPU", 0)) - spare) // cpus) for node in nodes)
 
 
 def _nodes() -> Nodes:
+    return list(_nodes_by_id().values())
+
+
+def _nodes_by_id() -> dict[str, dict[str, float]]:
     """CPUs and GPUs of each node, without those that others held when this process joined the cluster."""
     alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
     joined = os.environ.get("RAY_ADDRESS", "local") != "local"
     held = _held(ray.get_runtime_context().get_job_id()) if joined else {}
-    return [{kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()]
+    return {
+        node: {kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()
+    }
 
 
 @cache

@@ -4,7 +4,7 @@ import pytest
 import ray
 
 from cluster import resources
-from cluster.resources import WorkerShape, cluster_workers, plan_workers
+from cluster.resources import WorkerShape, cluster_workers, node_selectors, plan_workers
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,28 @@ def test_workers_of_an_elastic_fleet_get_shares_of_a_gpu_that_add_up_exactly(wor
 )
 def test_as_many_workers_fill_a_cluster_as_find_a_place_on_its_nodes(nodes: list[dict[str, float]], expected: int) -> None:
     assert cluster_workers(nodes) == expected
+
+
+def test_the_places_of_a_full_cluster_are_on_the_nodes_that_are_there_or_on_one_that_comes() -> None:
+    nodes = {"a": {"CPU": 2.0}, "b": {"CPU": 1.0}, "c": {}}
+    selectors = node_selectors(WorkerShape(num_workers=3, cpus=1, gpus=0.0), nodes)
+    assert selectors == [{"ray.io/node-id": who} for who in ("!in(b,c)", "!in(b,c)", "!in(a,c)")]
+    halves = WorkerShape(num_workers=4, cpus=2, gpus=0.5)
+    selectors = node_selectors(halves, {"a": {"CPU": 9.0, "GPU": 1.0}, "b": {"CPU": 4.0, "GPU": 2.0}})
+    assert selectors == [{"ray.io/node-id": who} for who in ("!in(b)", "!in(b)", "!in(a)", "!in(a)")]
+
+
+@pytest.mark.parametrize(
+    ("workers", "nodes"),
+    [
+        (2, {"a": {"CPU": 2.0}, "b": {"CPU": 1.0}}),  # there is room for what is lost
+        (4, {"a": {"CPU": 2.0}, "b": {"CPU": 1.0}}),  # a node is on its way
+        (2, {"a": {"CPU": 2.0}}),
+        (65, {str(number): {"CPU": 1.0} for number in range(65)}),
+    ],
+)
+def test_elsewhere_a_place_may_be_on_any_node(workers: int, nodes: dict[str, dict[str, float]]) -> None:
+    assert node_selectors(WorkerShape(num_workers=workers, cpus=1, gpus=0.0), nodes) is None
 
 
 def test_a_worker_process_is_told_its_threads_before_torch_starts() -> None:
