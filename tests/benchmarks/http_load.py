@@ -16,7 +16,7 @@ import aiohttp
 import numpy as np
 from yarl import URL
 
-__all__ = ["Ask", "Heard", "Load", "latencies", "load"]
+__all__ = ["NO_ANSWER", "Ask", "Heard", "Load", "latencies", "load"]
 
 NO_ANSWER = 0
 AS_CLIENTS = "--as-clients"
@@ -57,7 +57,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """seconds: how long. rate: requests a second of all clients together, at most; None for as many as are answered.
+    """seconds: how long.
 
     in_turn: each model once, in the order given, instead of models drawn until the time is over.
     """
@@ -68,7 +68,6 @@ class Load:
     clients: int
     seconds: float = 0.0
     in_turn: bool = False
-    rate: float | None = None
     seed: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -103,14 +102,13 @@ def main() -> None:
 async def _asked(wanted: Load) -> list[Heard]:
     heard: list[Heard] = []
     began = time.perf_counter()
-    turns, in_turn = _turns(wanted.rate, began), iter(wanted.models)
+    in_turn = iter(wanted.models)
     timeout, connector = aiohttp.ClientTimeout(total=120), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 
         async def client(seed: int) -> None:
             rng = random.Random(seed)
             for model in in_turn if wanted.in_turn else _drawn(wanted, rng, began):
-                await asyncio.sleep(max(0.0, next(turns) - time.perf_counter()))
                 (ask,) = rng.choices(wanted.asks, [one.share for one in wanted.asks])
                 heard.append(await _one(session, wanted.url, ask, model, began))
 
@@ -137,14 +135,6 @@ async def _one(session: aiohttp.ClientSession, url: str, ask: Ask, model: str, b
 def _drawn(wanted: Load, rng: random.Random, began: float) -> Iterator[str]:
     while time.perf_counter() - began < wanted.seconds:
         yield rng.choice(wanted.models)
-
-
-def _turns(rate: float | None, began: float) -> Iterator[float]:
-    """When the next request may be sent."""
-    number = 0
-    while True:
-        yield began + (number / rate if rate else 0.0)
-        number += 1
 
 
 if __name__ == "__main__" and AS_CLIENTS in sys.argv:

@@ -4,9 +4,9 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/soak.py --minutes 5 --rate 20 --setting cache_mib=64 --setting ingresses=2
 
 Micro-models of three tasks, drawn and not fitted, are published to a store that is thrown away. The real service answers on a
-Ray of its own; clients in another process ask every route that reads or predicts, with one, two and many pictures, and a share
-of what they send is malformed. Once a minute the memory in RAM of every process of the service is noted. Growth is the slope
-of a straight line through the second half of the run; its scatter is the standard error of the slope.
+Ray of its own; users of Locust ask every route that reads or predicts, with one, two and many pictures, and a share of what
+they send is malformed. Once a minute the memory in RAM of every process of the service is noted. Growth is the slope of a
+straight line through the second half of the run; its scatter is the standard error of the slope.
 
 Exit code 1: a 5xx, no answer, a malformed request that was not refused, a good one that was, or, in runs of 20 minutes and
 more, a process that grows by more than 5 % an hour by more than two standard errors.
@@ -26,7 +26,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from http_load import Ask, Heard, Load, latencies, load
+from http_load import Ask, Heard, Load, latencies
+from locust_load import load_with_locust
 from processes import rss_mib, serving_processes
 from served import add_settings, service, settings_of
 from shared_trunk import World
@@ -49,7 +50,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--models", type=int, default=40)
     parser.add_argument("--clients", type=int, default=4)
-    parser.add_argument("--rate", type=float, help="requests a second of all clients together, at most")
+    parser.add_argument("--rate", type=float, help="requests a second of all users together, at most")
     parser.add_argument("--cpus", type=int, default=2, help="that Ray is told of")
     add_settings(parser)
     asked = parser.parse_args()
@@ -63,10 +64,9 @@ def main() -> int:
                 models=models,
                 clients=asked.clients,
                 seconds=60 * asked.minutes,
-                rate=asked.rate,
             )
             with sampled(min(60.0, 60 * asked.minutes / SAMPLES_AT_LEAST)) as samples:
-                heard = load(wanted)
+                heard = load_with_locust(wanted, asked.rate)
     return 1 if tell(heard, samples, asked.minutes) else 0
 
 
