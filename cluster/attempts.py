@@ -1,4 +1,6 @@
-"""Which clips were begun, how often that cost a process, and which of them are over. `label` runs it as a Ray actor.
+"""Which clips were begun, how often that cost a process, which of them are over, and which shards are given up.
+
+`label` runs it as a Ray actor.
 
 Nothing here has to survive: what is written is in the store, so one that starts again only lets clips be labelled once more.
 Receipts are rows: a process that holds them needs nothing but Python.
@@ -25,6 +27,7 @@ class Attempts:
     def __init__(self) -> None:
         self._begun: dict[str, int] = {}
         self._over: dict[str, Mapping[str, Any]] = {}
+        self._given_up: dict[str, str] = {}
 
     def known(self, names: Sequence[str]) -> list[Attempt]:
         """Of each clip, in order, before its labelling is begun."""
@@ -38,6 +41,14 @@ class Attempts:
         """It is over, and need not be done again if its process dies before all it was handed is."""
         self._begun.pop(name, None)
         self._over[name] = receipt
+
+    def give_up(self, shard_id: str, why: str) -> None:
+        """None of its clips need be tried any more."""
+        self._given_up[shard_id] = why
+
+    def given_up(self) -> dict[str, str]:
+        """Shards, and why."""
+        return dict(self._given_up)
 
     def forget(self, names: Sequence[str]) -> None:
         """Their receipts have arrived."""

@@ -23,7 +23,7 @@ from cluster.coordinator import MAX_ATTEMPTS, Coordinator
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, node_selectors, plan_workers
 from cluster.trainer import FleetTorchConfig, FleetTrainer, TellsWhoDied, worker_name
-from cluster.watchdog import STUCK_S, ended_when_stuck
+from cluster.watchdog import STILL_S, ended_at_a_standstill
 from cluster.watching import watched
 from training.errors import named
 from training.learning.fit_job import FitJob, FitReceipt
@@ -55,7 +55,7 @@ def fit_fleet(
     num_workers: int,
     min_workers: int | None = None,
     canary: float | None = None,
-    stuck_s: float = STUCK_S,
+    still_s: float = STILL_S,
     progress: Progress | None = None,
 ) -> list[FitReceipt]:
     """Fit `jobs` on the connected cluster and return one receipt for each, in their order.
@@ -67,14 +67,14 @@ def fit_fleet(
         min_workers: the fleet is elastic: it begins with as many workers as there is room for, at least these, and
             follows the nodes that come and go, up to num_workers. None waits for room for all of them.
         canary: as of go_live.
-        stuck_s: seconds without a step of a fit after which its worker hangs: it ends, and is replaced like one that died.
+        still_s: seconds at a standstill after which a worker hangs: it ends, and is replaced like one that died.
     """
     if not jobs:
         return []
     coordinator = start_keeper(Coordinator, list(jobs), max_attempts=MAX_ATTEMPTS)
     shape = plan_workers(num_workers, len(jobs), elastic=min_workers is not None)
     what = {"store": store_url, "recipe": recipe, "backbone": backbone, "seed": seed, "cpus": shape.cpus, "canary": canary}
-    what["stuck_s"] = stuck_s
+    what["still_s"] = still_s
     what["bundle_size"] = bundle_size(shape, len(jobs))
     what["most"] = min(_MOST_SMALL_FITS, len(jobs) // (2 * shape.num_workers))
 
@@ -204,36 +204,32 @@ def fit_loop(config: dict[str, Any]) -> None:
         while (jobs := ray.get(coordinator.claim.remote(worker, lease.jobs))) is not None:
             if jobs:
                 began = time.monotonic()
-                with ended_when_stuck(f"a lease of {len(jobs)} from {jobs[0].shard_id} on", what["stuck_s"]) as got_on:
-                    receipts = fit_lease(store, jobs, what, got_on)
+                with ended_at_a_standstill(f"a lease of {len(jobs)} from {jobs[0].shard_id} on", what["still_s"]):
+                    receipts = fit_lease(store, jobs, what)
                 ray.get(coordinator.commit.remote(worker, receipts))
                 lease.learn(len(jobs), time.monotonic() - began)
             else:
                 time.sleep(_POLL_S)  # the last leases are out; one may come back
 
 
-def fit_lease(
-    store: Store, jobs: Sequence[FitJob], what: dict[str, Any], got_on: Callable[[], None] = lambda: None
-) -> list[FitReceipt]:
-    """One receipt a job of the lease, bundle by bundle; `got_on` is called with every few steps."""
+def fit_lease(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
+    """One receipt a job of the lease, bundle by bundle."""
     size = what["bundle_size"]
     bundles = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-    return [receipt for bundle in bundles for receipt in _fit_bundle(store, bundle, what, got_on)]
+    return [receipt for bundle in bundles for receipt in _fit_bundle(store, bundle, what)]
 
 
-def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any], got_on: Callable[[], None]) -> list[FitReceipt]:
+def _fit_bundle(store: Store, jobs: Sequence[FitJob], what: dict[str, Any]) -> list[FitReceipt]:
     """One receipt a job, whatever happens; of a bundle that breaks, each job alone, but for what was published meanwhile."""
-    got_on()
-    how = {"recipe": what["recipe"], "backbone": what["backbone"], "seed": what["seed"]}
     try:
-        fitted = fit_jobs(store, jobs, **how, report=lambda shard_id, step, metrics: got_on())
+        fitted = fit_jobs(store, jobs, recipe=what["recipe"], backbone=what["backbone"], seed=what["seed"])
         return go_live(store, fitted, device=best_device(), canary=what["canary"])
     except Exception as error:
         _log.warning("bundle failed jobs=%d first=%s ontology=%s", len(jobs), jobs[0].shard_id, jobs[0].ontology, exc_info=error)
         if len(jobs) == 1:
             return [_not_fitted(jobs[0], error)]
     # Only here: as long as there is the error, there are the tensors of the bundle that it came from.
-    return [receipt for job in jobs for receipt in _fit_bundle(store, [job], what, got_on)]
+    return [receipt for job in jobs for receipt in _fit_bundle(store, [job], what)]
 
 
 def _not_fitted(job: FitJob, error: Exception | None) -> FitReceipt:

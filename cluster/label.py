@@ -6,7 +6,6 @@ comes again: clips that were over only hand in their receipt, those it was at co
 """
 
 import logging
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -23,17 +22,15 @@ from cluster.coordinator import MAX_ATTEMPTS
 from cluster.metrics import LabelMetrics
 from cluster.progress import Progress
 from cluster.resources import WorkerShape, plan_workers
-from cluster.watchdog import STUCK_S, ended_when_stuck
+from cluster.watchdog import STILL_S, ended_at_a_standstill
 from training.errors import named
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, GotOn
+from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
 from training.models.device import best_device, compute_with, ready_to_last
 from training.store.store import Store
 
 __all__ = ["label_fleet"]
-
-_LAST_WORDS_S = 60.0
 
 _RECEIPT_SCHEMA = pa.schema(
     [
@@ -56,7 +53,7 @@ _RECEIPT_SCHEMA = pa.schema(
 class ClipLabeller(Protocol):
     """Labels clips as one stream; what goes wrong with one is in its receipt."""
 
-    def label(self, clips: Sequence[Clip], *, begin: Begin, got_on: GotOn) -> Iterator[ClipReceipt]: ...
+    def label(self, clips: Sequence[Clip], *, begin: Begin) -> Iterator[ClipReceipt]: ...
 
 
 class MakeLabeller(Protocol):
@@ -72,7 +69,7 @@ def label_fleet(
     num_workers: int,
     progress: Progress | None = None,
     labeller: MakeLabeller = Labeller,
-    stuck_s: float = STUCK_S,
+    still_s: float = STILL_S,
 ) -> list[ClipReceipt]:
     """Label `clips` on the connected cluster and return one receipt for each.
 
@@ -81,14 +78,14 @@ def label_fleet(
 
     Args:
         labeller: makes what labels clips, from a store, a device and threads; every micro-model's own by default.
-        stuck_s: seconds without a frame after which an actor hangs: it gives up the shard it is at, and is replaced.
+        still_s: seconds at a standstill after which an actor hangs: it ends, and is replaced. What hangs alone is given up.
     """
     if not clips:
         return []
     attempts, metrics, failed = start_keeper(Attempts), LabelMetrics(len(clips)), 0
     receipts: list[ClipReceipt] = []
-    shape = plan_workers(num_workers, len(clips))
-    for batch in _stream(clips, shape, (store_url, attempts, shape, labeller, stuck_s)):
+    about = {"store_url": store_url, "attempts": attempts, "labeller": labeller, "still_s": still_s}
+    for batch in _stream(clips, plan_workers(num_workers, len(clips)), **about):
         news = [ClipReceipt(**row) for row in batch.to_pylist()]
         attempts.forget.remote([_name(receipt) for receipt in news])
         receipts += news
@@ -99,12 +96,12 @@ def label_fleet(
     return receipts
 
 
-def _stream(clips: Sequence[Clip], shape: WorkerShape, about: tuple[Any, ...]) -> Iterator[pa.Table]:
+def _stream(clips: Sequence[Clip], shape: WorkerShape, **about: Any) -> Iterator[pa.Table]:
     """Rows of receipts; about: what an actor is made with."""
     _quiet()
     dataset: Dataset = ray.data.from_arrow(list(_manifest(clips, shape.num_workers))).map_batches(
         _ClipActor,
-        fn_constructor_args=about,
+        fn_constructor_kwargs={"shape": shape, **about},
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=shape.num_workers),
@@ -119,9 +116,9 @@ def _stream(clips: Sequence[Clip], shape: WorkerShape, about: tuple[Any, ...]) -
 class _ClipActor:
     """Holds one labeller (its model cache) and labels the clips it is handed."""
 
-    def __init__(self, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller, stuck_s: float) -> None:
+    def __init__(self, *, store_url: str, attempts: Any, shape: WorkerShape, labeller: MakeLabeller, still_s: float) -> None:
         compute_with(1 if shape.gpus else shape.cpus)  # beside a GPU the threads decode
-        self._attempts, self._stuck_s = attempts, stuck_s
+        self._attempts, self._still_s = attempts, still_s
         self._labeller = labeller(Store.open(store_url), device=best_device(), threads=shape.decoders)
         ready_to_last()
 
@@ -142,29 +139,26 @@ class _ClipActor:
 
     def _label(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
         """One receipt each, whatever happens."""
-        waiting = {_name(clip): clip for clip in clips}
-        at: dict[int, Clip] = {}  # by decoding thread
-
-        def begin(clip: Clip) -> None:
-            at[threading.get_ident()] = clip
-            ray.get(self._attempts.begin.remote(_name(clip)))
-
-        def give_up() -> None:
-            """The rest of what is hung at: each clip of a source that never answers would take as long to find out."""
-            hung = {clip.shard_id for clip in at.values() if _name(clip) in waiting}
-            rest = [
-                _failed(clip, f"hung: no frame in {self._stuck_s:.0f} s") for clip in waiting.values() if clip.shard_id in hung
-            ]
-            ray.get([self._attempts.end.remote(_name(one), asdict(one)) for one in rest], timeout=_LAST_WORDS_S)
-
+        given_up: dict[str, str] = ray.get(self._attempts.given_up.remote())
+        yield from (_failed(clip, given_up[clip.shard_id]) for clip in clips if clip.shard_id in given_up)
+        waiting = {_name(clip): clip for clip in clips if clip.shard_id not in given_up}
+        todo = list(waiting.values())
         try:
-            with ended_when_stuck(f"labelling of {len(clips)} clips", self._stuck_s, last_words=give_up) as got_on:
-                for receipt in self._labeller.label(clips, begin=begin, got_on=got_on):
+            with ended_at_a_standstill(f"labelling {len(todo)} clips", self._still_s, last_words=lambda: self._blame(todo)):
+                for receipt in self._labeller.label(todo, begin=self._begin):
                     self._attempts.end.remote(_name(receipt), asdict(receipt))
                     del waiting[_name(receipt)]
                     yield receipt
         except Exception as error:
             yield from (_failed(clip, named(error)) for clip in waiting.values())
+
+    def _begin(self, clip: Clip) -> None:
+        ray.get(self._attempts.begin.remote(_name(clip)))
+
+    def _blame(self, clips: Sequence[Clip]) -> None:
+        """Give up the shard of a clip that hangs alone: each of its clips would take as long. Of several, each comes alone."""
+        if len(clips) == 1:
+            ray.get(self._attempts.give_up.remote(clips[0].shard_id, f"given up: at a standstill for {self._still_s:.0f} s"))
 
 
 def _failed(clip: Clip, error: str) -> ClipReceipt:

@@ -15,7 +15,7 @@ from training.errors import MicroModelError, NothingToLearn
 from training.learning.clip import Clip, ClipReceipt
 from training.learning.fit_job import FitJob, FitReceipt
 from training.learning.generation import fit_jobs, plan_fits
-from training.learning.label_stream import Begin, GotOn
+from training.learning.label_stream import Begin
 from training.learning.labeller import Labeller
 from training.learning.labelling import plan_clips
 from training.learning.recipes import Recipe
@@ -88,7 +88,7 @@ class LabelsNothing:
     def __init__(self, store: Store, *, device: torch.device, threads: int) -> None:
         """Takes what a Labeller takes."""
 
-    def label(self, clips: Sequence[Clip], *, begin: Begin, got_on: GotOn) -> Iterator[ClipReceipt]:
+    def label(self, clips: Sequence[Clip], *, begin: Begin) -> Iterator[ClipReceipt]:
         return (ClipReceipt(**asdict(clip)) for clip in clips)
 
 

@@ -71,11 +71,12 @@ def _found(paths: list[str], errors: list[tuple[str, MicroModelError]]) -> "list
     found: list[SourceWithLabels] = []
     for path in paths:
         try:
-            found.extend(labelled_folder(path))
+            found_here, unused = labelled_folder(path), left_over(path)
         except MicroModelError as error:
             errors.append((path, error))
             continue
-        if unused := left_over(path):
+        found.extend(found_here)
+        if unused:
             some = ", ".join(one.name for one in unused[:3])
             typer.echo(f"{path}: {len(unused)} files are neither sources nor labels and were left ({some})", err=True)
     return found

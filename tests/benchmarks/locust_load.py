@@ -33,6 +33,7 @@ def load_with_locust(wanted: Load, rate: float | None) -> list[Heard]:
         asked.write_text(json.dumps(wanted.to_json()))
         users = ["--users", str(wanted.clients), "--spawn-rate", str(wanted.clients), "--run-time", f"{wanted.seconds:.0f}s"]
         quiet = ["--headless", "--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"]
+        quiet += ["--stop-timeout", f"{TIMEOUT_S + 10:.0f}s"]  # what was asked last is heard too
         where = {ASKED: str(asked), HEARD: str(heard), RATE: str(rate or 0.0)}
         command = [sys.executable, "-m", "locust", "--locustfile", __file__, "--host", wanted.url, *users, *quiet]
         subprocess.run(command, env={**os.environ, **where}, stdout=sys.stderr, check=True)

@@ -144,14 +144,16 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
-def test_a_video_that_never_answers_is_given_up_at_once_and_the_others_are_labelled(fitted: Store, tmp_path: Path) -> None:
-    video = tmp_path / "data" / "cam0.mp4"
-    video.unlink()
-    os.mkfifo(video)  # to open it waits for somebody who writes, and nobody will
+def test_a_shard_that_never_answers_is_given_up_at_once_and_the_others_are_labelled(fitted: Store, tmp_path: Path) -> None:
     clips = plan_clips(fitted, None, None, frames_per_clip=4).clips
-    receipts = label_fleet(fitted.url, clips, num_workers=1, stuck_s=5.0)
+    shard = tmp_path / "store" / "shards" / "cam0.json"
+    shard.unlink()
+    os.mkfifo(shard)  # to open it waits for somebody who writes, and nobody will
+    receipts = label_fleet(fitted.url, clips, num_workers=1, still_s=8.0)
     assert {(one.shard_id, one.start): one.error for one in receipts} == {
-        (name, start): "hung: no frame in 5 s" if name == "cam0" else None for name in ("cam0", "cam1") for start in (0, 4, 8, 12)
+        (name, start): "given up: at a standstill for 8 s" if name == "cam0" else None
+        for name in ("cam0", "cam1")
+        for start in (0, 4, 8, 12)
     }
     ontology = fitted.ontologies()[0].name
     assert fitted.predictions.done("cam0", ontology, 1) == []

@@ -1,6 +1,7 @@
 """A folder of labelled data: NAME.mp4, NAME.png, NAME.tif or a folder NAME/, each with NAME.coco.json beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,34 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
     root = absolute(directory)
     if kind_of(root) != "images":
         return [_with_labels(root)]
+    with _readable(root):
+        return _in_folder(root)
+
+
+def left_over(directory: str | Path) -> list[Path]:
+    """The files and folders that `labelled_folder` makes no use of, hidden ones aside, so that they can be reported.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    root = absolute(directory)
+    with _readable(root):
+        entries = _entries(root) if root.is_dir() else []
+        if _is_one_folder_of_pictures(entries):
+            return [path for path in entries if path.suffix.lower() not in PICTURE_SUFFIXES]
+        labels = _labels_of(entries)
+        return [path for path in entries if not _is_source(path) and path not in labels]
+
+
+@contextmanager
+def _readable(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{error.filename or root}: {error.strerror}, needed files and folders that can be read") from error
+
+
+def _in_folder(root: Path) -> list[SourceWithLabels]:
     entries = _entries(root)
     if _is_one_folder_of_pictures(entries):
         pictures_in(root)
@@ -51,21 +80,8 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
     return sorted(sources, key=lambda source: source.shard_id)
 
 
-def left_over(directory: str | Path) -> list[Path]:
-    """The files and folders that `labelled_folder` makes no use of, hidden ones aside, so that they can be reported."""
-    root = absolute(directory)
-    entries = _entries(root) if root.is_dir() else []
-    if _is_one_folder_of_pictures(entries):
-        return [path for path in entries if path.suffix.lower() not in PICTURE_SUFFIXES]
-    labels = _labels_of(entries)
-    return [path for path in entries if not _is_source(path) and path not in labels]
-
-
 def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise BadInput(f"{folder}: {error.strerror}, needed a folder that can be read") from error
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _labels_of(entries: Iterable[Path]) -> set[Path]:

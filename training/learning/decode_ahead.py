@@ -48,7 +48,6 @@ class DecodeAhead:
         prepare: says what has to be known about a run before its frames come; called by the thread that will decode it.
         begin: called by that thread before anything is done for a clip, its run's source opened too; what it raises ends
             everything.
-        got_on: called by that thread with every frame.
     """
 
     def __init__(
@@ -59,12 +58,11 @@ class DecodeAhead:
         *,
         prepare: Callable[[Clip], Any],
         begin: Callable[[Clip], None],
-        got_on: Callable[[], None],
         pool: Executor,
         threads: int,
     ) -> None:
         self._store, self._todo, self._buffer = store, deque(todo), buffer
-        self._prepare, self._begin, self._got_on = prepare, begin, got_on
+        self._prepare, self._begin = prepare, begin
         self._pool, self._threads = pool, threads
         self._working: list[Future[None]] = []
 
@@ -131,7 +129,6 @@ class DecodeAhead:
         for index in range(opened.clip.start, stop):
             if opened.error is not None:  # its model cannot do it
                 return False
-            self._got_on()
             self._buffer.reserve(frame_bytes)
             try:
                 self._buffer.put(opened, next(frames), frame_bytes)

@@ -11,7 +11,6 @@ import torch
 
 from training.data.annotations import FrameLabels
 from training.errors import NothingToLearn
-from training.learning.descend import Report
 from training.learning.fit import fit_bank
 from training.learning.labelled import LabelledFrames
 from training.learning.recipes import Recipe
@@ -45,7 +44,6 @@ def calibrated(
     backbone: Backbone,
     seed: int,
     device: torch.device | str = "cpu",
-    report: Report = lambda shard_id, step, metrics: None,
 ) -> tuple[MicroModel, dict[str, float]]:
     """The model with the thresholds that serve best on held-out labels, and its siblings' quality there, 'held_out_…'.
 
@@ -55,7 +53,7 @@ def calibrated(
     task = model.task
     if not recipe.folds or isinstance(task, GridTask):
         return model, {}
-    held = held_out_answers(labelled, recipe=recipe, backbone=backbone, seed=seed, device=device, report=report)
+    held = held_out_answers(labelled, recipe=recipe, backbone=backbone, seed=seed, device=device)
     numbers = {"frames": float(len(held.truth)), "skipped": float(held.skipped)}
     decoding: Mapping[str, Any] = model.decoding
     if held.truth:
@@ -67,20 +65,12 @@ def calibrated(
 
 
 def held_out_answers(
-    labelled: LabelledFrames,
-    *,
-    recipe: Recipe,
-    backbone: Backbone,
-    seed: int,
-    device: torch.device | str = "cpu",
-    report: Report = lambda shard_id, step, metrics: None,
+    labelled: LabelledFrames, *, recipe: Recipe, backbone: Backbone, seed: int, device: torch.device | str = "cpu"
 ) -> HeldOut:
     """Every labelled frame, as micro-models see it that were fitted on the other folds.
 
     Frames are dealt to `recipe.folds` folds in turn, so that neighbours in time are apart.
 
-    Args:
-        report: of each fold's fit, as fit_bank calls it.
     Raises:
         FitDiverged, BadBackbone: as fit_bank does.
     """
@@ -96,7 +86,7 @@ def held_out_answers(
         except NothingToLearn:
             skipped += len(held)
             continue
-        fitted = fit_bank([rest], recipe=recipe, backbone=backbone, seed=seed, device=device, report=report)
+        fitted = fit_bank([rest], recipe=recipe, backbone=backbone, seed=seed, device=device)
         if labelled.shard_id in fitted.failures:
             raise fitted.failures[labelled.shard_id]
         model = fitted.models[labelled.shard_id]

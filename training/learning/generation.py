@@ -153,13 +153,7 @@ def _fit_bundle(
                 raise bank.failures[job.shard_id]
             began = time.monotonic()
             model, metrics = calibrated(
-                bank.models[job.shard_id],
-                labelled,
-                recipe=recipe,
-                backbone=backbone,
-                seed=seed,
-                device=best_device(),
-                report=report,
+                bank.models[job.shard_id], labelled, recipe=recipe, backbone=backbone, seed=seed, device=best_device()
             )
             spent = seconds + time.monotonic() - began
             receipts[job] = _publish(

@@ -19,12 +19,11 @@ from training.learning.frame_buffer import Batch, FrameBuffer
 from training.store.predictions import Predictions
 from training.store.store import Store
 
-__all__ = ["MEMORY_BYTES", "Begin", "GotOn", "Predict", "StreamThreads", "Write", "label_stream"]
+__all__ = ["MEMORY_BYTES", "Begin", "Predict", "StreamThreads", "Write", "label_stream"]
 
 Predict = Callable[[list[Frame], list[Any]], Sequence[FrameLabels]]
 """What frames show, in their order; the second list has what `prepare` said of each frame's clip."""
 Begin = Callable[[Clip], None]
-GotOn = Callable[[], None]
 Write = Callable[[Clip, Sequence[Any], Mapping[int, str], Mapping[str, float]], str]
 """Keeps what was predicted of a clip, its unreadable frames with the reason, and its seconds by stage; returns the key."""
 
@@ -59,7 +58,6 @@ def label_stream(
     predict: Predict,
     write: Write | None = None,
     begin: Begin = lambda clip: None,
-    got_on: GotOn = lambda: None,
     threads: StreamThreads,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Iterator[ClipReceipt]:
@@ -70,7 +68,6 @@ def label_stream(
         predict: called by this thread alone. Where a batch fails, its clips are tried one by one.
         write: called by several threads; among the store's predictions by default.
         begin: called before anything is done for a clip, in a decoding thread.
-        got_on: called with every frame that is decoded and every batch that is labelled, by several threads.
         threads: of this stream alone while it lasts.
         memory_bytes: of decoded frames; what one clip's labels take comes on top.
     """
@@ -79,14 +76,13 @@ def label_stream(
     buffer = FrameBuffer[OpenClip](
         producers=decoding, max_bytes=memory_bytes, batch_frames=BATCH_FRAMES, batch_bytes=min(BATCH_BYTES, memory_bytes // 2)
     )
-    ahead = DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, got_on=got_on, pool=threads.decoders, threads=decoding)
+    ahead = DecodeAhead(store, todo, buffer, prepare=prepare, begin=begin, pool=threads.decoders, threads=decoding)
     unwritten: deque[Future[ClipReceipt]] = deque()
     with ahead as batches:
         waited_since = time.monotonic()
         for batch in batches:
             waited_s = time.monotonic() - waited_since
             _label(batch, predict, waited_s)
-            got_on()
             unwritten.extend(
                 threads.writers.submit(_written, opened, write or _among(store.predictions)) for opened in batch.ended
             )

@@ -7,7 +7,7 @@ import torch
 from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, GotOn, StreamThreads, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.models.bank import Bank
 from training.models.cache import ModelCache
 from training.models.micro_model import MicroModel
@@ -39,23 +39,13 @@ class Labeller:
         self._threads = StreamThreads(threads)
         self._models = ModelCache(store.registry, cache_mib * 2**20, self._device, precision=precision)
 
-    def label(
-        self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None, got_on: GotOn = lambda: None
-    ) -> Iterator[ClipReceipt]:
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why.
 
         Args:
-            begin, got_on: as of label_stream.
+            begin: called in another thread before anything is done for a clip.
         """
-        return label_stream(
-            self._store,
-            clips,
-            prepare=self._model,
-            predict=self._predict,
-            begin=begin,
-            got_on=got_on,
-            threads=self._threads,
-        )
+        return label_stream(self._store, clips, prepare=self._model, predict=self._predict, begin=begin, threads=self._threads)
 
     def _model(self, clip: Clip) -> MicroModel:
         return self._models.get(self._store.registry.card(clip.shard_id, clip.ontology, clip.generation))

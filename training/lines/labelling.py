@@ -8,7 +8,7 @@ from training.data.annotations import FrameLabels
 from training.data.frames import Frame
 from training.data.line_labels import LineLabels
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, GotOn, StreamThreads, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.learning.labelling import FRAMES_PER_CLIP, ClipPlan, missing_clips
 from training.lines.ready import ReadyLine, bank_of
 from training.lines.run import run_line
@@ -71,9 +71,7 @@ class LineLabeller:
         self._store, self._line, self._threads = store, line, StreamThreads(threads)
         self._models = ModelCache(store.registry, _EVERYTHING, device, precision=precision)
 
-    def label(
-        self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None, got_on: GotOn = lambda: None
-    ) -> Iterator[ClipReceipt]:
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them, one receipt for each; never raises for a bad shard, its receipts say why."""
         return label_stream(
             self._store,
@@ -81,7 +79,6 @@ class LineLabeller:
             prepare=lambda clip: None,
             predict=lambda frames, _: self._predict(frames),
             begin=begin,
-            got_on=got_on,
             write=self._write,
             threads=self._threads,
         )

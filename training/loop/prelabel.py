@@ -12,7 +12,7 @@ from training.data.ontology import TaskName
 from training.data.sources import open_frames
 from training.errors import BadInput, MissingObject
 from training.learning.clip import Clip, ClipReceipt
-from training.learning.label_stream import Begin, GotOn, StreamThreads, label_stream
+from training.learning.label_stream import Begin, StreamThreads, label_stream
 from training.learning.labelling import missing_clips
 from training.loop.detections import said_by
 from training.loop.detectors import Detector, detector_for, knows, pretrained_network, state_hash
@@ -133,9 +133,7 @@ class Prelabeller:
         self._jobs = {(job.shard_id, job.ontology): job for job in jobs}
         self._ready: tuple[tuple[Detector, float], torch.nn.Module] | None = None
 
-    def label(
-        self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None, got_on: GotOn = lambda: None
-    ) -> Iterator[ClipReceipt]:
+    def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
         """Label clips as one stream and write them; never raises for a bad shard, its receipts say what happened."""
         return label_stream(
             self._store,
@@ -143,7 +141,6 @@ class Prelabeller:
             prepare=lambda clip: self._question(self._jobs[clip.shard_id, clip.ontology]),
             predict=lambda frames, questions: [self._say(one, about) for one, about in zip(frames, questions, strict=True)],
             begin=begin,
-            got_on=got_on,
             threads=self._threads,
         )
 

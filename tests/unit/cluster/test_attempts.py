@@ -27,3 +27,10 @@ def test_receipts_that_have_arrived_are_not_kept() -> None:
 def test_its_process_does_without_torch() -> None:
     program = "import sys, cluster.attempts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_shards_that_are_given_up_are_known_with_the_reason() -> None:
+    attempts = Attempts()
+    assert attempts.given_up() == {}
+    attempts.give_up("cam0", "at a standstill")
+    assert attempts.given_up() == {"cam0": "at a standstill"}

@@ -77,23 +77,6 @@ def test_what_breaks_a_bundle_fails_one_shard_and_the_others_are_fitted_alone(
     ]
 
 
-def test_a_lease_says_that_it_gets_on_with_every_bundle_and_every_few_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stepping(store: Store, jobs: Sequence[FitJob], *, report: Any, **how: Any) -> list[FitReceipt]:
-        report(jobs[0].shard_id, 10, {"loss": 1.0})
-        report(jobs[0].shard_id, 20, {"loss": 0.5})
-        return [FitReceipt(shard_id=job.shard_id, ontology=job.ontology, generation=1) for job in jobs]
-
-    monkeypatch.setattr("cluster.fleet.fit_jobs", stepping)
-    monkeypatch.setattr("cluster.fleet.go_live", lambda store, receipts, **how: list(receipts))
-    signs: list[None] = []
-    jobs = [FitJob(shard_id=name, ontology="squares", fit_key="k") for name in ("a", "b")]
-    what = {"bundle_size": 1, "recipe": None, "backbone": None, "seed": 0, "canary": None}
-    fit_lease(Store.create(str(tmp_path / "store")), jobs, what, lambda: signs.append(None))
-    assert len(signs) == 2 * 3
-
-
 def test_small_fits_are_claimed_many_at_once_and_large_ones_one_by_one() -> None:
     lease = LeaseSize(bundle=1, most=20)
     assert lease.jobs == 1, "nobody knows yet how long one takes"

@@ -19,7 +19,8 @@ def test_a_working_directory_that_was_replaced_is_entered_again(tmp_path: Path, 
             Path.cwd()
         here.mkdir()
         (here / "cards.json").touch()
-        while Path(os.curdir).stat().st_nlink == 0:  # that of a directory that is gone
+        until = time.monotonic() + 60
+        while Path(os.curdir).stat().st_nlink == 0 and time.monotonic() < until:  # that of a directory that is gone
             time.sleep(0.01)
         assert (Path.cwd(), Path("cards.json").exists()) == (here, True)
 

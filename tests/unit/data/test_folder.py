@@ -1,6 +1,5 @@
 """A folder of labelled data: what belongs together, and what is left over."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +78,22 @@ def test_a_single_file_brings_its_labels(tmp_path: Path) -> None:
         labelled_folder(tmp_path / "clip.coco.json")
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("look", ["iterdir", "is_file"])
+def test_what_cannot_be_looked_at_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: str) -> None:
     (tmp_path / "clip.mp4").touch()
     (tmp_path / "locked").mkdir()
-    listed = Path.iterdir
+    (tmp_path / "locked" / "1.png").touch()
+    looked: Any = getattr(Path, look)
 
-    def refusing(folder: Path) -> Iterator[Path]:
-        if folder.name == "locked":
-            raise PermissionError(13, "Permission denied")
-        return listed(folder)
+    def refusing(path: Path) -> Any:
+        if "locked" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked(path)
 
-    monkeypatch.setattr(Path, "iterdir", refusing)
-    with pytest.raises(BadInput, match=r"/locked: Permission denied, needed a folder that can be read$"):
-        labelled_folder(tmp_path)
-    with pytest.raises(BadInput, match=r"/locked: Permission denied, needed a folder that can be read$"):
-        labelled_folder(tmp_path / "locked")
+    monkeypatch.setattr(Path, look, refusing)
+    for folder in (tmp_path, tmp_path / "locked") if look == "iterdir" else (tmp_path / "locked",):
+        with pytest.raises(BadInput, match=r"/locked(/1\.png)?: Permission denied, needed files and folders that can be read$"):
+            labelled_folder(folder)
 
 
 def test_nothing_to_add_is_said(tmp_path: Path) -> None:

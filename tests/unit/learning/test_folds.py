@@ -34,12 +34,7 @@ def dots(*left_edges: int | None) -> LabelledFrames:
 
 
 def test_every_labelled_frame_is_answered_once_and_permissively() -> None:
-    told: list[int] = []
-    held = held_out_answers(
-        dots(4, 20, 40, 60), recipe=RECIPE, backbone=SCRATCH, seed=0, report=lambda shard_id, step, metrics: told.append(step)
-    )
-    steps = list(range(RECIPE.report_every, RECIPE.steps + 1, RECIPE.report_every))
-    assert told == steps * RECIPE.folds, "each fold says how far it is"
+    held = held_out_answers(dots(4, 20, 40, 60), recipe=RECIPE, backbone=SCRATCH, seed=0)
     assert sorted(frame.frame_index for frame in held.truth) == [0, 1, 2, 3]
     assert [frame.frame_index for frame in held.truth] == [frame.frame_index for frame in held.answers]
     scores = [annotation.score or 0.0 for frame in held.answers for annotation in frame.annotations]

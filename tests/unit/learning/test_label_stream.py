@@ -299,18 +299,6 @@ def test_a_clip_is_begun_before_its_model_is_loaded_and_its_source_is_opened(sto
     assert happened == ["begin a0", "prepare a, 0 open", "begin a5", "begin b0", "prepare b, 0 open"]
 
 
-def test_every_frame_and_every_batch_is_a_sign_that_it_gets_on(store: Store, drawn: Drawn) -> None:
-    signs: list[None] = []
-    batches: list[int] = []
-
-    def predict(frames: list[Frame], whose: list[Any]) -> list[FrameLabels]:
-        batches.append(len(frames))
-        return echo(frames, whose)
-
-    labelled(store, clips("a", 0, 10, 30), predict, got_on=lambda: signs.append(None))
-    assert len(signs) == 30 + len(batches)
-
-
 def test_whoever_stops_listening_leaves_no_video_open_and_the_threads_free_for_the_next_stream(
     store: Store, drawn: Drawn
 ) -> None:
