@@ -130,12 +130,12 @@ class _ClipActor:
         known: list[Attempt] = ray.get(self._attempts.known.remote([_name(clip) for clip in clips]))
         attempts = list(zip(clips, known, strict=True))
         yield from (ClipReceipt(**attempt.receipt) for _, attempt in attempts if attempt.receipt is not None)
-        yield from self._label([clip for clip, attempt in attempts if attempt.receipt is None and not attempt.deaths])
-        for clip, attempt in attempts:
+        for clip, attempt in attempts:  # first: a shard that is given up for one of its clips is not tried with the others
             if attempt.receipt is None and attempt.deaths >= MAX_ATTEMPTS:
                 yield _failed(clip, f"quarantined: its worker process died in each of {MAX_ATTEMPTS} attempts")
             elif attempt.receipt is None and attempt.deaths:
                 yield from self._label([clip])
+        yield from self._label([clip for clip, attempt in attempts if attempt.receipt is None and not attempt.deaths])
 
     def _label(self, clips: Sequence[Clip]) -> Iterator[ClipReceipt]:
         """One receipt each, whatever happens."""
@@ -143,17 +143,22 @@ class _ClipActor:
         yield from (_failed(clip, given_up[clip.shard_id]) for clip in clips if clip.shard_id in given_up)
         waiting = {_name(clip): clip for clip in clips if clip.shard_id not in given_up}
         todo = list(waiting.values())
+
+        def begin(clip: Clip) -> None:
+            moved()
+            ray.get(self._attempts.begin.remote(_name(clip)))
+
         try:
-            with ended_at_a_standstill(f"labelling {len(todo)} clips", self._still_s, last_words=lambda: self._blame(todo)):
-                for receipt in self._labeller.label(todo, begin=self._begin):
+            with ended_at_a_standstill(
+                f"labelling {len(todo)} clips", self._still_s, last_words=lambda: self._blame(todo)
+            ) as moved:
+                for receipt in self._labeller.label(todo, begin=begin):
+                    moved()
                     self._attempts.end.remote(_name(receipt), asdict(receipt))
                     del waiting[_name(receipt)]
                     yield receipt
         except Exception as error:
             yield from (_failed(clip, named(error)) for clip in waiting.values())
-
-    def _begin(self, clip: Clip) -> None:
-        ray.get(self._attempts.begin.remote(_name(clip)))
 
     def _blame(self, clips: Sequence[Clip]) -> None:
         """Give up the shard of a clip that hangs alone: each of its clips would take as long. Of several, each comes alone."""

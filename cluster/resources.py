@@ -84,20 +84,25 @@ def node_selectors(shape: WorkerShape, nodes: Mapping[str, Mapping[str, float]] 
     takes a core of the head node for that (https://github.com/ray-project/ray/pull/65007).
 
     Args:
-        nodes: what is free of each node, by its id; on the connected cluster by default.
+        nodes: resources of each node by its id; those of the connected cluster by default, if all of them are free now.
     Returns:
         None where the workers do not fill the nodes exactly, and where the nodes are one, or too many to name.
     """
-    nodes = available_resources_per_node() if nodes is None else nodes  # type: ignore[no-untyped-call]
-    per_gpu = round(1 / shape.gpus) if shape.gpus else 0
-    room = {
-        node: _places([has], per_gpu, shape.cpus) if shape.gpus else int(has.get("CPU", 0)) // shape.cpus
-        for node, has in nodes.items()
-    }
+    room = _room(shape, _nodes_by_id() if nodes is None else nodes)
+    free = room if nodes is not None else _room(shape, available_resources_per_node())  # type: ignore[no-untyped-call]
+    if any(free.get(node, 0) != places for node, places in room.items()):
+        return None
     if sum(room.values()) != shape.num_workers or not 1 < len(room) <= _MOST_NAMED_NODES:
         return None
     others = {node: ",".join(other for other in room if other != node) for node in room}
     return [{"ray.io/node-id": f"!in({others[node]})"} for node, places in room.items() for _ in range(places)]
+
+
+def _room(shape: WorkerShape, nodes: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
+    """Workers that find a place on each node."""
+    if shape.gpus:
+        return {node: _places([has], round(1 / shape.gpus), shape.cpus) for node, has in nodes.items()}
+    return {node: int(has.get("CPU", 0)) // shape.cpus for node, has in nodes.items()}
 
 
 def _places(nodes: Nodes, per_gpu: int, cpus: int = 1, spare: int = 0) -> int:
@@ -106,11 +111,17 @@ def _places(nodes: Nodes, per_gpu: int, cpus: int = 1, spare: int = 0) -> int:
 
 
 def _nodes() -> Nodes:
+    return list(_nodes_by_id().values())
+
+
+def _nodes_by_id() -> dict[str, dict[str, float]]:
     """CPUs and GPUs of each node, without those that others held when this process joined the cluster."""
     alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
     joined = os.environ.get("RAY_ADDRESS", "local") != "local"
     held = _held(ray.get_runtime_context().get_job_id()) if joined else {}
-    return [{kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()]
+    return {
+        node: {kind: has.get(kind, 0) - held.get(node, {}).get(kind, 0) for kind in ("CPU", "GPU")} for node, has in alive.items()
+    }
 
 
 @cache

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -115,7 +114,7 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
     class Deadly(Labeller):
         """Dies of frame 2 of cam0, and writes down what it begins and with how many others."""
 
-        def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None, **more: Any) -> Iterator[ClipReceipt]:
+        def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
             def noted(clip: Clip) -> None:
                 begin(clip)
                 with log.open("a") as file:
@@ -123,7 +122,7 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
                 if (clip.shard_id, clip.start) == ("cam0", 2):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            yield from super().label(clips, begin=noted, **more)
+            yield from super().label(clips, begin=noted)
 
     receipts = label_fleet(fitted.url, clips, num_workers=2, labeller=Deadly)
     errors = {(one.shard_id, one.start): one.error for one in receipts if one.error}
@@ -144,17 +143,31 @@ def test_a_clip_that_kills_its_process_is_given_up_alone(fitted: Store, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_cpus")
-def test_a_shard_that_never_answers_is_given_up_at_once_and_the_others_are_labelled(fitted: Store, tmp_path: Path) -> None:
+def test_a_shard_that_never_answers_is_given_up_when_it_hangs_alone_and_the_others_are_labelled(
+    fitted: Store, tmp_path: Path
+) -> None:
     clips = plan_clips(fitted, None, None, frames_per_clip=4).clips
-    shard = tmp_path / "store" / "shards" / "cam0.json"
+    log, shard = tmp_path / "tried", tmp_path / "store" / "shards" / "cam0.json"
     shard.unlink()
     os.mkfifo(shard)  # to open it waits for somebody who writes, and nobody will
-    receipts = label_fleet(fitted.url, clips, num_workers=1, still_s=8.0)
+
+    class Noted(Labeller):
+        """Writes down how many clips of cam0 it is handed."""
+
+        def label(self, clips: Sequence[Clip], *, begin: Begin = lambda clip: None) -> Iterator[ClipReceipt]:
+            if some := [clip for clip in clips if clip.shard_id == "cam0"]:
+                with log.open("a") as file:
+                    file.write(f"{len(some)} ")
+            yield from super().label(clips, begin=begin)
+
+    receipts = label_fleet(fitted.url, clips, num_workers=1, labeller=Noted, still_s=8.0)
     assert {(one.shard_id, one.start): one.error for one in receipts} == {
         (name, start): "given up: at a standstill for 8 s" if name == "cam0" else None
         for name in ("cam0", "cam1")
         for start in (0, 4, 8, 12)
     }
+    together, alone = log.read_text().split()
+    assert int(together) > int(alone) == 1
     ontology = fitted.ontologies()[0].name
     assert fitted.predictions.done("cam0", ontology, 1) == []
     assert len(fitted.predictions.read("cam1", ontology, 1)[0]) == FRAMES

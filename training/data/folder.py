@@ -36,10 +36,9 @@ def labelled_folder(directory: str | Path) -> list[SourceWithLabels]:
         UnsupportedInput: a single file that is neither video nor scene.
     """
     root = absolute(directory)
-    if kind_of(root) != "images":
-        return [_with_labels(root)]
+    kind = kind_of(root)
     with _readable(root):
-        return _in_folder(root)
+        return _in_folder(root) if kind == "images" else [_with_labels(root)]
 
 
 def left_over(directory: str | Path) -> list[Path]:
@@ -97,7 +96,7 @@ def _is_one_folder_of_pictures(entries: list[Path]) -> bool:
 
 def _is_source(path: Path) -> bool:
     if path.is_dir():
-        return any(inside.suffix.lower() in PICTURE_SUFFIXES for inside in _entries(path))
+        return any(inside.suffix.lower() in PICTURE_SUFFIXES for inside in path.iterdir() if not inside.name.startswith("."))
     return path.suffix.lower() in VIDEO_SUFFIXES | SCENE_SUFFIXES
 
 

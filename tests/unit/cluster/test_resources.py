@@ -84,6 +84,19 @@ def test_elsewhere_a_place_may_be_on_any_node(workers: int, nodes: dict[str, dic
     assert node_selectors(WorkerShape(num_workers=workers, cpus=1, gpus=0.0), nodes) is None
 
 
+def test_on_the_connected_cluster_places_are_bound_where_they_are_free_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"NodeID": name, "Alive": True, "Resources": {"CPU": 1.0}} for name in ("a", "b")]
+    free = {"a": {"CPU": 1.0}, "b": {"CPU": 1.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_job_id=lambda: "another job of this test"))
+    monkeypatch.setattr(resources, "available_resources_per_node", lambda: free)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    shape = WorkerShape(num_workers=2, cpus=1, gpus=0.0)
+    assert node_selectors(shape) == [{"ray.io/node-id": "!in(b)"}, {"ray.io/node-id": "!in(a)"}]
+    free["b"] = {"CPU": 0.0}
+    assert node_selectors(shape) is None
+
+
 def test_a_worker_process_is_told_its_threads_before_torch_starts() -> None:
     assert WorkerShape(num_workers=2, cpus=3, gpus=0).thread_env["OMP_NUM_THREADS"] == "3"
 

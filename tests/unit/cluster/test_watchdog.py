@@ -11,7 +11,7 @@ def last_words():
     print("told", flush=True)
     if "dumb" in sys.argv:
         raise ConnectionError("nobody listens")
-with ended_at_a_standstill("counting sheep", 2.0, last_words=last_words):
+with ended_at_a_standstill("counting sheep", 2.0, last_words=last_words) as moved:
 """
 
 
@@ -46,3 +46,8 @@ def test_work_that_goes_on_is_left_alone_and_so_is_what_comes_after_it() -> None
         "    until = time.monotonic() + 5\n    while time.monotonic() < until: sum(range(99))\ntime.sleep(5)\nprint('done')"
     )
     assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
+
+
+def test_work_that_says_that_it_got_on_is_left_alone() -> None:
+    ended = run("    for _ in range(8):\n        time.sleep(1)\n        moved()")
+    assert ended.returncode == 0, ended.stderr

@@ -96,6 +96,13 @@ def test_what_cannot_be_looked_at_is_named(tmp_path: Path, monkeypatch: pytest.M
             labelled_folder(folder)
 
 
+def test_a_video_beside_which_no_name_of_labels_is_short_enough_is_named(tmp_path: Path) -> None:
+    video = tmp_path / f"{'a' * 248}.mp4"
+    video.touch()
+    with pytest.raises(BadInput, match="File name too long, needed files and folders that can be read"):
+        labelled_folder(video)
+
+
 def test_nothing_to_add_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing to add"):
         labelled_folder(tmp_path)
