@@ -1,10 +1,9 @@
 """The working directory of a submitted job, which Ray can replace while the job runs."""
 
-import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["kept_here"]
@@ -24,7 +23,7 @@ def kept_here() -> Iterator[None]:
 
     def look() -> None:
         while not over.wait(_LOOK_S):
-            with contextlib.suppress(OSError):  # removed, and not there again yet
+            with suppress(OSError):  # removed, and not there again yet
                 if not here.samefile(os.curdir):
                     os.chdir(here)
 

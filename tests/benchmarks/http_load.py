@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -16,9 +16,10 @@ import aiohttp
 import numpy as np
 from yarl import URL
 
-__all__ = ["NO_ANSWER", "Ask", "Heard", "Load", "latencies", "load"]
+__all__ = ["NO_ANSWER", "TIMEOUT_S", "Ask", "Heard", "Load", "latencies", "load"]
 
 NO_ANSWER = 0
+TIMEOUT_S = 120.0
 AS_CLIENTS = "--as-clients"
 
 
@@ -36,6 +37,11 @@ class Ask:
     body: bytes = b""
     share: float = 1.0
     expected: int = 2
+
+    def about(self, model: str) -> "Ask":
+        """The same with a model in its place."""
+        headers = {name: value.replace("{model}", model) for name, value in self.headers.items()}
+        return replace(self, path=self.path.replace("{model}", model), headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +109,14 @@ async def _asked(wanted: Load) -> list[Heard]:
     heard: list[Heard] = []
     began = time.perf_counter()
     in_turn = iter(wanted.models)
-    timeout, connector = aiohttp.ClientTimeout(total=120), aiohttp.TCPConnector(limit=0)
+    timeout, connector = aiohttp.ClientTimeout(total=TIMEOUT_S), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 
         async def client(seed: int) -> None:
             rng = random.Random(seed)
             for model in in_turn if wanted.in_turn else _drawn(wanted, rng, began):
                 (ask,) = rng.choices(wanted.asks, [one.share for one in wanted.asks])
-                heard.append(await _one(session, wanted.url, ask, model, began))
+                heard.append(await _one(session, wanted.url, ask.about(model), model, began))
 
         await asyncio.gather(*(client(1_000_003 * wanted.seed + number) for number in range(wanted.clients)))
     return heard
@@ -118,17 +124,15 @@ async def _asked(wanted: Load) -> list[Heard]:
 
 async def _one(session: aiohttp.ClientSession, url: str, ask: Ask, model: str, began: float) -> Heard:
     started = time.perf_counter()
-    path = ask.path.replace("{model}", model)
-    headers = {name: value.replace("{model}", model) for name, value in ask.headers.items()}
     try:
         async with session.request(
-            ask.method, URL(f"{url}{path}", encoded=True), data=ask.body or None, headers=headers
+            ask.method, URL(f"{url}{ask.path}", encoded=True), data=ask.body or None, headers=ask.headers
         ) as response:
             status, body = response.status, await response.read()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         status, body = NO_ANSWER, repr(error).encode()
     ms = 1e3 * (time.perf_counter() - started)
-    said = "" if status // 100 == ask.expected else f"{path} {body[:300].decode(errors='replace')}"
+    said = "" if status // 100 == ask.expected else f"{ask.path} {body[:300].decode(errors='replace')}"
     return Heard(name=ask.name, model=model, status=status, expected=ask.expected, began_s=started - began, ms=ms, said=said)
 
 

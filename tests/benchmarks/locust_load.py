@@ -14,12 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from http_load import NO_ANSWER, Heard, Load
+from http_load import NO_ANSWER, TIMEOUT_S, Heard, Load
 
 __all__ = ["load_with_locust"]
 
 ASKED, HEARD, RATE = "SOAK_ASKED", "SOAK_HEARD", "SOAK_RATE"
-TIMEOUT_S = 120.0
 
 
 def load_with_locust(wanted: Load, rate: float | None) -> list[Heard]:
@@ -55,13 +54,11 @@ if ASKED in os.environ:
 
         @task
         def ask(self) -> None:
-            (ask,) = drawn.choices(wanted.asks, [one.share for one in wanted.asks])
             model = drawn.choice(wanted.models)
-            path = ask.path.replace("{model}", model)
-            headers = {name: value.replace("{model}", model) for name, value in ask.headers.items()}
-            how: dict[str, Any] = {"data": ask.body or None, "headers": headers, "name": ask.name, "timeout": TIMEOUT_S}
+            ask = drawn.choices(wanted.asks, [one.share for one in wanted.asks])[0].about(model)
+            how: dict[str, Any] = {"data": ask.body or None, "headers": ask.headers, "name": ask.name, "timeout": TIMEOUT_S}
             started = time.perf_counter()
-            with self.client.request(ask.method, path, **how, catch_response=True) as response:
+            with self.client.request(ask.method, ask.path, **how, catch_response=True) as response:
                 status, said = response.status_code or NO_ANSWER, response.text or repr(response.error)
                 one = Heard(
                     name=ask.name,
@@ -70,7 +67,7 @@ if ASKED in os.environ:
                     expected=ask.expected,
                     began_s=started - began,
                     ms=1e3 * (time.perf_counter() - started),
-                    said="" if status // 100 == ask.expected else f"{path} {said[:300]}",
+                    said="" if status // 100 == ask.expected else f"{ask.path} {said[:300]}",
                 )
                 with Path(os.environ[HEARD]).open("a") as heard:
                     heard.write(json.dumps(asdict(one)) + "\n")
