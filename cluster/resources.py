@@ -45,7 +45,7 @@ class WorkerShape:
 def cluster_workers(nodes: Nodes | None = None) -> int:
     """Workers that fill the cluster Ray is connected to: one a GPU, or one a CPU where there is no GPU."""
     nodes = _nodes() if nodes is None else nodes
-    return max(1, _places(nodes, per_gpu=1) or sum(int(node.get("CPU", 0)) for node in nodes))
+    return max(1, _places(nodes, per_gpu=1) or _places(nodes, per_gpu=None))
 
 
 def num_nodes() -> int:
@@ -72,7 +72,7 @@ def plan_workers(num_workers: int, num_units: int, nodes: Nodes | None = None, *
         per_gpu = 1 << (per_gpu - 1).bit_length() if elastic else per_gpu
         roomy = (cpus for cpus in range(_MOST_DECODERS, 1, -1) if _places(nodes, per_gpu, cpus, spare=1) >= workers)
         return WorkerShape(num_workers=workers, cpus=next(roomy, 1), gpus=1.0 / per_gpu)
-    fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if sum(int(node.get("CPU", 0)) // cpus for node in nodes) >= workers)
+    fitting = (cpus for cpus in range(_MOST_CPUS, 1, -1) if _places(nodes, None, cpus) >= workers)
     return WorkerShape(num_workers=workers, cpus=next(fitting, 1), gpus=0.0)
 
 
@@ -100,14 +100,21 @@ def node_selectors(shape: WorkerShape, nodes: Mapping[str, Mapping[str, float]] 
 
 def _room(shape: WorkerShape, nodes: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
     """Workers that find a place on each node."""
-    if shape.gpus:
-        return {node: _places([has], round(1 / shape.gpus), shape.cpus) for node, has in nodes.items()}
-    return {node: int(has.get("CPU", 0)) // shape.cpus for node, has in nodes.items()}
+    per_gpu = round(1 / shape.gpus) if shape.gpus else None
+    return {node: _places([has], per_gpu, shape.cpus) for node, has in nodes.items()}
 
 
-def _places(nodes: Nodes, per_gpu: int, cpus: int = 1, spare: int = 0) -> int:
-    """Workers of so many cores each that find a place when so many share a GPU; spare: cores of each node that they leave."""
-    return sum(min(int(node.get("GPU", 0)) * per_gpu, (int(node.get("CPU", 0)) - spare) // cpus) for node in nodes)
+def _places(nodes: Nodes, per_gpu: int | None, cpus: int = 1, spare: int = 0) -> int:
+    """Workers of so many cores each that find a place.
+
+    Args:
+        per_gpu: so many share a GPU; None where they need none.
+        spare: cores of each node that they leave.
+    """
+    by_cores = [(int(node.get("CPU", 0)) - spare) // cpus for node in nodes]
+    if per_gpu is None:
+        return sum(by_cores)
+    return sum(min(int(node.get("GPU", 0)) * per_gpu, places) for node, places in zip(nodes, by_cores, strict=True))
 
 
 def _nodes() -> Nodes:
